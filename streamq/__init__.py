@@ -1,0 +1,1 @@
+"""streamq: a task queue on Redis Streams that cannot lose a task."""

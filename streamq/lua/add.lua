@@ -1,0 +1,97 @@
+-- Accepts tasks: bounded, unique where asked, idempotent per producer.
+-- ARGV    lane number bound, then a task: head n field value … (n strings follow)
+--         head is the letter of a priority, or "letter;due;expires;u": due and expires are "", "+ms" from now or "@ms" absolute;
+--         u says that the field `key` must be free
+-- Returns {"ok" | "again", ids}: what was accepted, in the order sent, as ranges "<letter><ms>-<seq>+<more>"; "=<id>" is the
+--         task that holds the key already. Fewer ids than tasks: the queue is full. A number below the last is an error.
+-- @include address
+-- @include clock
+
+local lane, number, bound = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local last = redis.call('HGET', K.producers, lane)
+if last then
+  local seen, ids = last:match('^(%d+) %d+ (.*)$')
+  seen = tonumber(seen)
+  if number == seen then return {'again', ids} end
+  if number < seen then return redis.error_reply('STALE lane ' .. lane .. ' is at ' .. seen) end
+end
+
+local room = math.huge
+if bound > 0 then
+  room = bound
+  for _, letter in ipairs(LETTERS) do room = room - redis.call('XLEN', STREAM[letter]) end
+end
+
+local now = clock()
+local SCHEDULED = {h = K['scheduled:high'], d = K['scheduled:default'], l = K['scheduled:low']}
+
+local function absolute(time)
+  if time == '' then return nil end
+  local ms = tonumber(time:sub(2))
+  return time:sub(1, 1) == '+' and now + ms or ms
+end
+
+-- One task that asks for more than a plain XADD: reads its head, adds it, returns its letter and entry id, or the key's holder.
+local function add_special(head, i, n)
+  local letter, due, expires, unique = head:match('^(.);([^;]*);([^;]*);(u?)$')
+  due, expires = absolute(due), absolute(expires)
+  local entry = {}
+  if due and due > now then
+    entry = {'priority', letter, 'due', due}
+  end
+  for j = i, i + n - 1 do entry[#entry + 1] = ARGV[j] end
+  if expires then
+    entry[#entry + 1] = 'expires'
+    entry[#entry + 1] = expires
+  end
+  local key = unique == 'u' and field(entry, 'key')
+  local holder = key and redis.call('HGET', K.unique, key)
+  if holder then return nil, holder end
+  local to = due and due > now and 's' or letter
+  local id = redis.pcall('XADD', STREAM[to], '*', unpack(entry))
+  if type(id) == 'table' then return nil, id end
+  if to == 's' then redis.call('ZADD', SCHEDULED[letter], due, 's' .. id) end
+  if key then redis.call('HSET', K.unique, key, to .. id) end
+  return to, id
+end
+
+local out, i, accepted = {}, 4, 0
+local letter, ms, low, high
+local function close_range()
+  if letter then out[#out + 1] = letter .. ms .. '-' .. low .. '+' .. (high - low) end
+  letter = nil
+end
+
+while i <= #ARGV and accepted < room do
+  local head, n = ARGV[i], tonumber(ARGV[i + 1])
+  local to, id
+  if #head == 1 then
+    to, id = head, redis.pcall('XADD', STREAM[head], '*', unpack(ARGV, i + 2, i + 1 + n))
+  else
+    to, id = add_special(head, i + 2, n)
+  end
+  if type(id) == 'table' then  -- refused by the server, which says so at the first write or not at all: what stands is accepted
+    if #out == 0 and not letter then return id end
+    break
+  end
+  if to then
+    local dash = id:find('-', 1, true)
+    local m, seq = id:sub(1, dash - 1), tonumber(id:sub(dash + 1))
+    if to == letter and m == ms and seq == high + 1 then
+      high = seq
+    else
+      close_range()
+      letter, ms, low, high = to, m, seq, seq
+    end
+    accepted = accepted + 1
+  else
+    close_range()
+    out[#out + 1] = '=' .. id
+  end
+  i = i + 2 + n
+end
+close_range()
+
+out = table.concat(out, ' ')
+redis.call('HSET', K.producers, lane, ARGV[2] .. ' ' .. now .. ' ' .. out)
+return {'ok', out}

@@ -1,0 +1,21 @@
+-- Makes a parked task due now: a scheduled one, or one that waits for its retry.
+-- ARGV    id
+-- Returns "ok", "waiting" (nothing to hasten), "running", "dead", or "unknown".
+-- @include address
+-- @include clock
+-- @include fence
+-- @include record
+-- @include parked
+
+local id = ARGV[1]
+local address = redis.call('HGET', K.moved, id) or id
+if not STREAM[address:sub(1, 1)] or not fields_of(address) then
+  return redis.call('HEXISTS', K['dead:ids'], id) == 1 and 'dead' or 'unknown'
+end
+local zset = parked_in(address, priority_of(address))
+if zset then
+  redis.call('ZADD', zset, clock(), address)
+  return 'ok'
+end
+local stream, entry = split(address)
+return pending_of(stream, entry) and 'running' or 'waiting'

@@ -1,0 +1,25 @@
+-- A group that is missing is made from `0`, never from `$`: what stands in the stream is accepted work. Its maker notes the stream's
+-- last id as a mark: at or below it `>` brings entries that were parked or counted before, and take looks each of them up.
+local function make_group(letter)
+  redis.call('HDEL', K.control, '')  -- deletes nothing, but as a first write it lifts the check at maxmemory
+  redis.call('XGROUP', 'CREATE', STREAM[letter], GROUP, '0', 'MKSTREAM')
+  local last = redis.call('XREVRANGE', STREAM[letter], '+', '-', 'COUNT', 1)[1]
+  if last then redis.call('HSET', K.control, letter, last[1]) end
+  return last and last[1] or false
+end
+
+local function is_missing(reply)
+  return reply.err:find('NOGROUP', 1, true) or reply.err:find('UNBLOCKED', 1, true)
+end
+
+local function at_or_below(entry, mark)
+  local a, b = entry:match('(%d+)-(%d+)')
+  local c, d = mark:match('(%d+)-(%d+)')
+  a, b, c, d = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+  return a < c or a == c and b <= d
+end
+
+local function marks_standing()
+  local reply = redis.call('HMGET', K.control, 'h', 'd', 'l', 's', 'paused')
+  return {h = reply[1], d = reply[2], l = reply[3], s = reply[4]}, reply[5]
+end

@@ -1,0 +1,39 @@
+-- Parked is one mechanism for delay, retry, hand-back and recovery: in the stream, in no pending list, in a zset with its due time.
+-- A zset belongs to one stream, so that what waits can be counted without a scan; crashed twice, a task is a suspect and runs alone.
+local SUSPECT_AFTER = 2
+local RETRY = {h = K['retry:high'], d = K['retry:default'], l = K['retry:low']}
+local AGAIN = {h = K['again:high'], d = K['again:default'], l = K['again:low']}
+local SCHEDULED = {h = K['scheduled:high'], d = K['scheduled:default'], l = K['scheduled:low']}
+local SUSPECTS = {h = K['suspects:high'], d = K['suspects:default'], l = K['suspects:low'], s = K['suspects:later']}
+
+-- The priority of an entry of `later` stands in the entry; an entry that says none, or nonsense, is an ordinary one.
+local function priority_of(address)
+  local letter = address:sub(1, 1)
+  if letter ~= 's' then return letter end
+  local fields = fields_of(address)
+  return fields and LETTER[field(fields, 'priority') or 'default'] or 'd'
+end
+
+local function zsets_of(letter, priority)
+  if letter == 's' then return {SCHEDULED[priority], AGAIN[priority], SUSPECTS.s} end
+  return {RETRY[letter], SUSPECTS[letter]}
+end
+
+local function parked_in(address, priority)
+  for _, zset in ipairs(zsets_of(address:sub(1, 1), priority)) do
+    local due = redis.call('ZSCORE', zset, address)
+    if due then return zset, tonumber(due) end
+  end
+end
+
+-- The caller has made a first write that is allowed at maxmemory (XCLAIM JUSTID, XAUTOCLAIM): a full server still drains.
+local function park(address, due, count, forgiven, crashes, unknown, attempts)
+  local stream, entry, letter = split(address)
+  local zset
+  if crashes >= SUSPECT_AFTER then zset = SUSPECTS[letter]
+  elseif letter == 's' then zset = AGAIN[priority_of(address)]
+  else zset = RETRY[letter] end
+  redis.call('ZADD', zset, due, address)
+  remember(address, count, forgiven, crashes, unknown, attempts)
+  redis.call('XACK', stream, GROUP, entry)
+end

@@ -1,0 +1,81 @@
+-- The timed recovery of a fleet, one sweep at a time: consumers whose heartbeat expired, then entries whose lease ran out (XAUTOCLAIM
+-- with the longest lease registered, the cursor kept between calls). Makes missing groups and drops producer lanes of an hour ago.
+-- ARGV    lease_ms period_ms batch
+-- Returns {reaped, suspects_due, held_back}: held_back "1" while beats or the server have just come back.
+-- @include address
+-- @include clock
+-- @include record
+-- @include parked
+-- @include group
+-- @include minutes
+-- @include orphan
+-- @include leave
+
+local LANE_KEPT = 3600000
+local lease, period, batch, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), clock()
+local control = redis.call('HMGET', K.control, 'sweep', 'hold', 'cursor:h', 'cursor:d', 'cursor:l', 'cursor:s', 'cursor:lanes')
+local cursors = {h = control[3], d = control[4], l = control[5], s = control[6]}
+
+local function suspects_due()
+  local n = 0
+  for _, letter in ipairs(LETTERS) do n = n + redis.call('ZCOUNT', SUSPECTS[letter], '-inf', now) end
+  return n
+end
+
+local next_sweep = tonumber(control[1] or 0)
+if now < next_sweep and next_sweep <= now + period then return {0, suspects_due(), '0'} end
+redis.call('HDEL', K.control, '')  -- as a first write it lifts the check at maxmemory
+redis.call('HSET', K.control, 'sweep', now + period)
+
+local lanes = redis.call('HSCAN', K.producers, control[7] or '0', 'COUNT', batch)
+for i = 1, #lanes[2], 2 do
+  if tonumber(lanes[2][i + 1]:match('^%d+ (%d+)') or 0) < now - LANE_KEPT then redis.call('HDEL', K.producers, lanes[2][i]) end
+end
+redis.call('HSET', K.control, 'cursor:lanes', lanes[1])
+
+for _, letter in ipairs(LETTERS) do
+  local groups = redis.pcall('XINFO', 'GROUPS', STREAM[letter])
+  if groups.err or #groups == 0 then make_group(letter) end
+end
+
+if now < tonumber(control[2] or 0) then return {0, suspects_due(), '1'} end
+
+local reaped = 0
+local function recover(letter, row, why, running)
+  if orphan(letter, row, now, started_of(running, letter .. row[1]), true, why) then reaped = reaped + 1 end
+end
+
+for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', K.workers, '-inf', now, 'LIMIT', 0, 10)) do
+  local running = redis.call('HGET', K.running, consumer) or ''
+  for _, letter in ipairs(LETTERS) do
+    local rows = redis.pcall('XPENDING', STREAM[letter], GROUP, '-', '+', batch, consumer)
+    for _, row in ipairs(rows.err and {} or rows) do
+      redis.call('XCLAIM', STREAM[letter], GROUP, '~reap', 0, row[1], 'JUSTID')
+      recover(letter, row, 'worker lost: its heartbeat stopped', running)
+    end
+  end
+  leave(consumer)
+end
+
+for _, card in ipairs(redis.call('HVALS', K.fleet)) do
+  lease = math.max(lease, tonumber(card:match('^%d+') or 0))
+end
+for _, letter in ipairs(LETTERS) do
+  local cursor, of = cursors[letter] or '0-0', {}
+  local was = redis.pcall('XPENDING', STREAM[letter], GROUP, cursor, '+', batch * 10)
+  if not was.err then
+    local reply = redis.call('XAUTOCLAIM', STREAM[letter], GROUP, '~reap', lease, cursor, 'COUNT', batch, 'JUSTID')
+    for _, row in ipairs(was) do of[row[1]] = row end
+    for _, entry in ipairs(reply[2]) do
+      if of[entry] then
+        recover(letter, of[entry], 'lease lost: not renewed in time', redis.call('HGET', K.running, of[entry][2]) or '')
+      end
+    end
+    redis.call('HSET', K.control, 'cursor:' .. letter, reply[1])
+  end
+end
+if reaped > 0 then
+  tally(open_minute(now), 'failed', reaped)
+  redis.call('HINCRBY', K.stats, 'reaped', reaped)
+end
+return {reaped, suspects_due(), '0'}

@@ -1,0 +1,134 @@
+-- Hands out tasks to a consumer: due ones, then new ones, priority by priority in the order given.
+-- ARGV    consumer want due_first order: at most `due_first` due tasks stand ahead of the new ones of a priority
+-- Returns {state, now, parked, fresh, next_due}
+--         state "ok", "paused", or "more" (something was passed over that another call will bring)
+--         parked {address, count, forgiven, crashes, unknown, fields} each · fresh {letter, entries} each: count 1, nothing known
+--         next_due in ms of the server's clock, where nothing was handed out and something is parked, else 0
+-- @include address
+-- @include clock
+-- @include fence
+-- @include record
+-- @include parked
+-- @include group
+-- @include handout
+
+local consumer, want, due_first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local now, state, got, parked, fresh = clock(), 'ok', 0, {}, {}
+local marks, paused = marks_standing()
+if paused then return {'paused', now, parked, fresh, 0} end
+
+local function read(letter, n)
+  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', n, 'STREAMS', STREAM[letter], '>')
+  if reply and reply.err then
+    if not is_missing(reply) then error(reply.err) end
+    marks[letter] = make_group(letter)
+    reply = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', n, 'STREAMS', STREAM[letter], '>')
+  end
+  return reply and reply[1] and reply[1][2] or {}
+end
+
+-- While a mark stands nothing of its stream is claimed: `>` would bring the entry again and take it from its holder.
+local function take_due(zset, letter, n)
+  if n < 1 or marks[letter] then return end
+  for _, address in ipairs(redis.call('ZRANGEBYSCORE', zset, '-inf', now, 'LIMIT', 0, n)) do
+    local task, mark = hand_out(zset, address, consumer)
+    if mark then
+      marks[letter], state = mark, 'more'
+      return
+    end
+    if task then
+      parked[#parked + 1] = task
+      got = got + 1
+    end
+  end
+end
+
+local function take_all_due(letter, n)
+  local top = math.min(want, got + n)
+  take_due(RETRY[letter], letter, top - got)
+  take_due(AGAIN[letter], 's', top - got)
+  take_due(SCHEDULED[letter], 's', top - got)
+end
+
+-- At or below the mark: what is parked stays parked, what was handed out before goes on counting.
+local function admit(letter, entries)
+  local skipped = false
+  for _, entry in ipairs(entries) do
+    local address = letter .. entry[1]
+    if not at_or_below(entry[1], marks[letter]) then
+      parked[#parked + 1] = {address, 1, 0, 0, 0, entry[2]}
+      got = got + 1
+    elseif parked_in(address, letter) then
+      redis.call('XACK', STREAM[letter], GROUP, entry[1])
+      skipped = true
+    else
+      local count, forgiven, crashes, unknown = record(address)
+      count = count + 1
+      if count > 1 then
+        redis.call('XCLAIM', STREAM[letter], GROUP, consumer, 0, entry[1], 'RETRYCOUNT', count, 'JUSTID')
+      end
+      parked[#parked + 1] = {address, count, forgiven, crashes, unknown, entry[2]}
+      got = got + 1
+    end
+  end
+  return skipped
+end
+
+local function take_new(letter)
+  for _ = 1, 10 do
+    if got >= want then return end
+    local entries, skipped = read(letter, want - got), false
+    if marks[letter] then
+      skipped = admit(letter, entries)
+      if #entries == 0 or at_or_below(marks[letter], entries[#entries][1]) then
+        redis.call('HDEL', K.control, letter)
+        marks[letter], state = false, 'more'
+      end
+    elseif #entries > 0 then
+      fresh[#fresh + 1] = {letter, entries}
+      got = got + #entries
+    end
+    if not skipped then return end
+    state = 'more'
+  end
+end
+
+-- Nobody reads `later`. While its mark stands, take does, and parks again what is in no zset.
+local function rebuild_later()
+  local entries = read('s', 100)
+  for _, entry in ipairs(entries) do
+    local address = 's' .. entry[1]
+    local priority = LETTER[field(entry[2], 'priority') or 'default'] or 'd'
+    if not parked_in(address, priority) then
+      local crashes = select(3, record(address))
+      if crashes >= SUSPECT_AFTER then redis.call('ZADD', SUSPECTS.s, now, address)
+      elseif redis.call('HEXISTS', K.attempts, address) == 1 then redis.call('ZADD', AGAIN[priority], now, address)
+      else redis.call('ZADD', SCHEDULED[priority], tonumber(field(entry[2], 'due') or now) or now, address) end
+    end
+    redis.call('XACK', STREAM.s, GROUP, entry[1])
+  end
+  if #entries == 0 then
+    redis.call('HDEL', K.control, 's')
+    marks.s = false
+  end
+  state = 'more'
+end
+
+if marks.s then rebuild_later() end
+for letter in ARGV[4]:gmatch('.') do
+  if got >= want then break end
+  take_all_due(letter, due_first)
+  take_new(letter)
+  take_all_due(letter, want)
+end
+
+local next_due = 0
+if got == 0 and state == 'ok' then
+  for _, zsets in ipairs({RETRY, AGAIN, SCHEDULED}) do
+    for _, zset in pairs(zsets) do
+      local first = redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')[2]
+      if first and (next_due == 0 or tonumber(first) < next_due) then next_due = tonumber(first) end
+    end
+  end
+end
+return {state, now, parked, fresh, next_due}

@@ -1,0 +1,58 @@
+"""Reads the Lua transitions of `streamq/lua/`, one file each, and makes them ready for EVALSHA.
+
+`-- @include NAME` brings in `include/NAME.lua`, each once. `K.name` and `K['name:more']` stand for the key of that name: the loader
+numbers the names in the order met and writes `KEYS[n]`, so that every key a script touches is passed in KEYS and no index can slip.
+`FIXED_KEYS` is how many those are; what a caller passes beyond them follows. Called by `transitions.py` only.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from importlib import resources
+from typing import NamedTuple
+
+_INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
+_KEY = re.compile(r"\bK(?:\.(\w+)|\['([\w:]+)'\])")
+_COMMENT = re.compile(r"[ \t]*--[^\n]*")
+
+
+class Script(NamedTuple):
+    """A transition as the server gets it."""
+
+    name: str
+    source: str
+    sha: str
+    #: Names of the keys that it touches, in the order in which KEYS wants them.
+    keys: tuple[str, ...]
+
+
+@functools.cache
+def load(name: str) -> Script:
+    """The script of a transition, includes and keys put in.
+
+    Raises:
+        FileNotFoundError: there is no such transition, or it includes a part that is not there.
+    """
+    folder = resources.files("streamq") / "lua"
+    seen: set[str] = set()
+
+    def include(match: re.Match[str]) -> str:
+        part = match[1]
+        if part in seen:
+            return ""
+        seen.add(part)
+        return expand((folder / "include" / f"{part}.lua").read_text())
+
+    def expand(text: str) -> str:
+        return _INCLUDE.sub(include, text)
+
+    keys: dict[str, int] = {}
+
+    def number(match: re.Match[str]) -> str:
+        return f"KEYS[{keys.setdefault(match[1] or match[2], len(keys) + 1)}]"
+
+    source = _COMMENT.sub("", expand((folder / f"{name}.lua").read_text()))
+    source = re.sub(r"\n{2,}", "\n", _KEY.sub(number, source)).replace("FIXED_KEYS", str(len(keys)))
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), tuple(keys))

@@ -1,0 +1,366 @@
+"""The transitions of a task, one typed method a script: the only place where streamq changes a queue.
+
+A `Transitions` speaks over one `Link` and belongs to one thread. EVALSHA sends a script's name; where the server has forgotten it
+(NOSCRIPT: it did not run) it is sent whole. Replies become named values at once. Nothing here repeats a call whose reply was lost:
+what may be repeated is the caller's knowledge.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+
+from streamq.keys import GROUP, LETTERS, Keys
+from streamq.scripts import load
+from streamq.server.reply import ReplyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: Most tasks of one `settle`, so that every `unpack` in it stays below a thousand arguments.
+SETTLE_MOST: Final = 450
+#: Most tasks of one `park` or `admit`.
+PARK_MOST: Final = 200
+
+ParkKind = Literal["retry", "release", "snooze", "unknown"]
+Reason = Literal["error", "deliveries", "timeout", "unknown-task", "invalid", "expired"]
+Fields = list[bytes]
+
+
+class Link(Protocol):
+    """One connection, used by one thread at a time (`streamq.server.connect.Link`)."""
+
+    def call(self, *args: str | bytes | int | float) -> Any:
+        """Sends one command, returns its reply; an error reply is raised as `ReplyError`."""
+
+    def batch(self, commands: Sequence[Sequence[str | bytes | int | float]]) -> list[Any]:
+        """Sends commands in one packet; an error reply stands in its place as a `ReplyError`."""
+
+
+class Handed(NamedTuple):
+    """A task as a hand-out gives it.
+
+    `address` and `count` are the fence, with the consumer's name. `count - forgiven` is what counts against the limit.
+    """
+
+    address: str
+    count: int
+    forgiven: int
+    crashes: int
+    #: Since when no worker knew the task's name, ms of the server's clock; 0 where one did.
+    unknown_ms: int
+    #: Names and values of the entry, in turn.
+    fields: Fields
+
+    @property
+    def deliveries(self) -> int:
+        """How many hand-outs count against the limit, this one included."""
+        return self.count - self.forgiven
+
+
+class Taken(NamedTuple):
+    """What a take brought."""
+
+    #: `ok`; `paused`: the queue hands nothing out; `more`: another call at once will bring what this one passed over.
+    state: str
+    now_ms: int
+    tasks: list[Handed]
+    #: When the next parked task is due, where nothing was handed out; 0: none is parked.
+    next_due_ms: int
+
+
+class Swept(NamedTuple):
+    """What a sweep did."""
+
+    reaped: int
+    suspects_due: int
+    #: The timed paths rest: beats, the clock or the server have just come back.
+    held_back: bool
+
+
+class Reaped(NamedTuple):
+    """What was recovered from a dead consumer."""
+
+    crashed: int
+    handed_back: int
+    #: There is more to reap.
+    left: bool
+
+
+class Park(NamedTuple):
+    """One task to park."""
+
+    address: str
+    count: int
+    delay_ms: int
+    kind: ParkKind
+    #: The attempt as a JSON object; empty: none worth keeping.
+    attempt: bytes = b""
+
+
+class Held(NamedTuple):
+    """A pending entry of a consumer."""
+
+    address: str
+    count: int
+    idle_ms: int
+
+
+class Bury(NamedTuple):
+    """One task to move to the dead letters."""
+
+    address: str
+    count: int
+    reason: Reason
+    error: str
+    traceback: str
+    attempt: bytes
+    #: An attempt of its own ended so, by error or timeout.
+    failed: bool
+    #: This hand-out never started: it only buries, and is not counted.
+    not_started: bool
+    task: str
+
+
+class Transitions:
+    """The transitions of one queue over one connection.
+
+    Args:
+        link: the connection; one thread at a time.
+        keys: the queue's keys.
+        history: how many endings the queue keeps.
+    """
+
+    def __init__(self, link: Link, keys: Keys, *, history: int = 10_000) -> None:
+        self.link = link
+        self.keys = keys
+        self.history = history
+        self._heads: dict[str, list[str | int]] = {}
+
+    def command(self, name: str, args: Iterable[str | bytes | int | float], more_keys: Sequence[str] = ()) -> list[Any]:
+        """The EVALSHA command of a script, to be sent with others in one packet."""
+        head = self._heads.get(name)
+        if head is None:
+            script = load(name)
+            head = ["EVALSHA", script.sha, len(script.keys), *(self.keys[key] for key in script.keys)]
+            self._heads[name] = head
+        if more_keys:
+            return [head[0], head[1], len(head) - 3 + len(more_keys), *head[3:], *more_keys, *args]
+        return [*head, *args]
+
+    def load(self, name: str) -> None:
+        """Gives the server the text of a script that it has forgotten."""
+        self.link.call("SCRIPT", "LOAD", load(name).source)
+
+    def run(self, name: str, *args: str | bytes | int | float, more_keys: Sequence[str] = ()) -> Any:
+        """Runs a script.
+
+        Raises:
+            ReplyError: the script was refused by the server; `code` says why.
+            ServerError: the server is away; the script may or may not have run.
+        """
+        command = self.command(name, args, more_keys)
+        try:
+            return self.link.call(*command)
+        except ReplyError as error:
+            if error.code != "NOSCRIPT":
+                raise
+        self.load(name)
+        return self.link.call(*command)
+
+    # Accepting
+
+    def add(self, lane: str, number: int, bound: int, tasks: Sequence[str | bytes | int]) -> tuple[bool, list[str]]:
+        """Adds tasks; see `add.lua` for their form.
+
+        Returns:
+            Whether this is the answer to an earlier send of the same number, and the ids in the order sent; an id behind `=` is the
+            task that holds the unique key already. Fewer ids than tasks: the queue is full.
+        """
+        state, ids = self.run("add", lane, number, bound, *tasks)
+        return state == b"again", expand_ids(ids.decode())
+
+    # Handing out
+
+    def open(self) -> int:
+        """Makes the groups that are missing; returns how many."""
+        return int(self.run("open"))
+
+    def take(self, consumer: str, want: int, due_first: int, order: str) -> Taken:
+        """Hands out at most `want` tasks, of each priority in `order` (letters) at most `due_first` due ones ahead of new ones."""
+        state, now, parked, fresh, next_due = self.run("take", consumer, want, due_first, order)
+        tasks = [Handed(address.decode(), *rest) for address, *rest in parked]
+        for letter, entries in fresh:
+            prefix = letter.decode()
+            tasks += [Handed(prefix + entry.decode(), 1, 0, 0, 0, fields) for entry, fields in entries]
+        return Taken(state.decode(), now, tasks, next_due)
+
+    def admit(self, consumer: str, addresses: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
+        """Of entries that a blocked read brought at or below a mark: (address, count, forgiven, crashes, unknown) of those to run."""
+        return [(row[0].decode(), *row[1:]) for row in self.run("admit", consumer, *addresses)]
+
+    def quarantine(self, consumer: str) -> tuple[Handed | None, int, int]:
+        """One suspect that is due, how many more are, and when the next one is; an empty consumer only asks."""
+        task, due, next_due = self.run("quarantine", consumer)
+        return (Handed(task[0].decode(), *task[1:]) if task else None), due, next_due
+
+    # Ending
+
+    def settle(  # noqa: PLR0913 - the fields of one script
+        self,
+        consumer: str,
+        worker: str,
+        result_ttl_ms: int,
+        lines: str,
+        buckets: str,
+        fences: Sequence[str | int],
+        extras: Sequence[str | bytes | int] = (),
+        results: Sequence[str] = (),
+    ) -> list[str]:
+        """Finishes at most `SETTLE_MOST` tasks.
+
+        Args:
+            consumer: who holds them.
+            worker: the name that people see.
+            result_ttl_ms: how long a result is kept.
+            lines: a line of history a task, in order.
+            buckets: counts of waits and runs by bucket, `w12 3 r0 1`.
+            fences: address and count of each.
+            extras: index, id, unique key, result of those that have more.
+            results: ids of those extras that have a result, in order.
+
+        Returns:
+            The addresses that were refused, their lease being lost.
+        """
+        keys = [self.keys.result(task_id) for task_id in results]
+        args = (consumer, worker, result_ttl_ms, self.history, lines, buckets, len(fences) // 2, *fences, *extras)
+        return [address.decode() for address in self.run("settle", *args, more_keys=keys)]
+
+    def park(self, consumer: str, tasks: Sequence[Park]) -> list[str]:
+        """Parks tasks until their delay is over; returns the addresses that were refused, their lease being lost."""
+        refused: list[str] = []
+        for i in range(0, len(tasks), PARK_MOST):
+            args = [value for task in tasks[i : i + PARK_MOST] for value in task]
+            refused += [address.decode() for address in self.run("park", consumer, *args)]
+        return refused
+
+    def bury(self, consumer: str, worker: str, task: Bury) -> bool:
+        """Moves a task to the dead letters; False: its lease was lost."""
+        reply = self.run(
+            "bury",
+            consumer,
+            worker,
+            task.address,
+            task.count,
+            task.reason,
+            task.error,
+            task.traceback,
+            task.attempt,
+            int(task.failed),
+            int(task.not_started),
+            self.history,
+            task.task,
+        )
+        return bool(reply == b"ok")
+
+    # Leases and recovery
+
+    def beat(self, lease_ms: int, run_id: str, ttl_ms: int, consumers: Iterable[tuple[str, bytes, str]]) -> int:
+        """The heartbeat of consumers (name, card as JSON, running as lines); returns the server's time in ms."""
+        args: list[str | bytes | int] = [lease_ms, run_id, ttl_ms]
+        for name, card, running in consumers:
+            args += [name, b"%d %s" % (lease_ms, card), running]
+        return int(self.run("beat", *args))
+
+    def renew(self, consumer: str) -> list[Held]:
+        """Renews the lease of all that a consumer holds; returns what that is."""
+        return [Held(address.decode(), count, idle) for address, count, idle in self.run("renew", consumer)]
+
+    def sweep(self, lease_ms: int, period_ms: int, batch: int = 100) -> Swept:
+        """The timed recovery; one a period and fleet does anything."""
+        reaped, suspects, held_back = self.run("sweep", lease_ms, period_ms, batch)
+        return Swept(reaped, suspects, held_back == b"1")
+
+    def reap(self, consumer: str, why: str, *, started: Iterable[tuple[str, int]] | None = None, batch: int = 200) -> Reaped:
+        """Recovers what a dead consumer held.
+
+        Args:
+            consumer: whose process is known to be dead.
+            why: one sentence, the error of the attempts that ended with it.
+            started: address and start (ms) of the runs that had started, where that is known; the rest is handed back, forgiven.
+            batch: how many entries at most.
+        """
+        known = [str(value) for run in started for value in run] if started is not None else []
+        crashed, handed_back, left = self.run("reap", consumer, why, batch, int(started is not None), *known)
+        return Reaped(crashed, handed_back, left == b"1")
+
+    def claim(self, why: str, runs: Iterable[tuple[str, str, int]]) -> list[str]:
+        """Hands stuck runs on (address, consumer, count of each); returns the addresses of those that still stood so."""
+        return [address.decode() for address in self.run("claim", why, *(value for run in runs for value in run))]
+
+    def leave(self, consumer: str) -> bool:
+        """Takes a consumer that holds nothing off the group and the fleet; False: something of it is pending."""
+        return bool(self.run("leave", consumer) == b"ok")
+
+    # By order of a person
+
+    def revive(self, task_id: str) -> tuple[str, str]:
+        """Puts a dead letter back: (`ok`, address), (`unknown`, ``), or (`taken`, id of the task that holds its unique key)."""
+        state, *rest = self.run("revive", task_id)
+        return state.decode(), rest[0].decode() if rest else ""
+
+    def discard(self, task_id: str) -> bool:
+        """Throws a dead letter away; False: there is none of this id."""
+        return bool(self.run("discard", task_id) == b"ok")
+
+    def cancel(self, task_id: str, by: str) -> str:
+        """Cancels a task: `cancelled`, `running` (cancelled while it ran), `dead`, `unknown`."""
+        reply: bytes = self.run("cancel", task_id, self.history, by)
+        return reply.decode()
+
+    def hasten(self, task_id: str) -> str:
+        """Makes a parked task due now: `ok`, `waiting`, `running`, `dead`, `unknown`."""
+        reply: bytes = self.run("hasten", task_id)
+        return reply.decode()
+
+    def pause(self, *, paused: bool) -> bool:
+        """Stops or resumes all hand-outs; returns whether that changed something."""
+        return bool(self.run("pause", int(paused)))
+
+    def purge(self, letter: str, after: str, before_ms: int, by: str, batch: int = 500) -> tuple[int, str]:
+        """Removes a batch of tasks of one stream that nobody holds and that were sent before a time; (how many, where to go on)."""
+        purged, last = self.run("purge", letter, after, before_ms, batch, self.history, by)
+        return purged, last.decode()
+
+    # Reading
+
+    def locate(self, task_id: str) -> list[Any]:
+        """All that is known of one task; see `locate.lua`."""
+        reply: list[Any] = self.run("locate", task_id, more_keys=[self.keys.result(task_id)])
+        return reply
+
+    def stats(self, minutes: int) -> list[Any]:
+        """The figures of the queue at one instant; see `stats.lua`."""
+        reply: list[Any] = self.run("stats", minutes)
+        return reply
+
+
+def expand_ids(ranges: str) -> list[str]:
+    """The ids behind the ranges that `add.lua` answers with: `d1764000000000-0+2` are three."""
+    ids: list[str] = []
+    for text in ranges.split():
+        if text.startswith("="):
+            ids.append(text)
+            continue
+        first, more = text.rsplit("+", 1)
+        prefix, _, low = first.rpartition("-")
+        ids += [f"{prefix}-{seq}" for seq in range(int(low), int(low) + int(more) + 1)]
+    return ids
+
+
+def blocking_read(keys: Keys, consumer: str, count: int, block_ms: int) -> list[str | int]:
+    """The one blocked XREADGROUP of a process that has nothing to do, over all priorities.
+
+    `COUNT` holds for each stream, so up to three times as many tasks may come.
+    """
+    streams = [keys.stream(letter) for letter in LETTERS.values()]
+    return ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams, *[">"] * len(streams)]

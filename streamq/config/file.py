@@ -73,7 +73,9 @@ class _Reading:
         for key_node, value_node in node.value:
             key = f"{prefix}{key_node.value}"
             field, item = find(key)
-            if key in sections():
+            if key_node.id != "scalar":
+                yield Raw(name, None, self.where(key_node), fault="expected the name of a key")
+            elif key in sections():
                 yield from self.section(value_node, key)
             elif field is None:
                 yield Raw(key, None, self.where(key_node))

@@ -97,9 +97,9 @@ def _unknown(key: str) -> str:
 
 
 def _hint(path: Path | None, written: Iterable[Raw]) -> str | None:
-    """Somebody else's config.yaml is likelier than one of ours of which nothing is known."""
-    keys = [raw.key for raw in written]
-    if path is None or not keys or any(key in fields() for key in keys):
+    """A file of which not one section is known is likelier somebody else's config.yaml than a bad one of ours."""
+    names = {raw.key.partition(".")[0] for raw in written}
+    if path is None or not names or names & {*sections(), ""}:
         return None
     return f"If {path} is not streamq's, name another file with --config or {environment.CONFIG}."
 

@@ -8,14 +8,14 @@ size is written `256 MiB` and held in bytes. Nothing here reads a file; `streamq
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 #: A duration: written `30s`, `1h30m` or as a number of seconds; held in seconds.
-Seconds = Annotated[float, Meta(extra={"written": "duration"}, extra_json_schema={"type": ["number", "string"]})]
+Seconds = Annotated[float, Meta(extra={"written": "duration"})]
 #: A size: written `256 MiB` or as a number of bytes; held in bytes.
-Bytes = Annotated[int, Meta(extra={"written": "size"}, extra_json_schema={"type": ["integer", "string"]})]
+Bytes = Annotated[int, Meta(extra={"written": "size"})]
 #: A name that becomes part of Redis keys and of consumer names.
 Name = Annotated[
     str,
@@ -55,7 +55,7 @@ class Server(Section, frozen=True, kw_only=True):
 
 
 class Queue(Section, frozen=True, kw_only=True):
-    """The queue that commands and `App()` use."""
+    """The queue that commands and App() use."""
 
     name: Annotated[Name, Meta(description="Name of the queue: 1 to 64 letters, digits, dots, hyphens and underscores.")] = "images"
     max_size: Annotated[
@@ -76,7 +76,7 @@ class Backoff(Section, frozen=True, kw_only=True):
 
 
 class Worker(Section, frozen=True, kw_only=True):
-    """What `consume` runs, and how long it may take."""
+    """What consume runs, and how long it may take."""
 
     name: Annotated[Name | None, Meta(description="Name that people see. null: host name and process id.")] = None
     processes: Annotated[Annotated[int, Meta(ge=1, le=1024)] | None, Meta(description="Processes of a worker. null: one a processor core.")] = None
@@ -96,7 +96,7 @@ class Worker(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1_000_000, description="How often a task is tried before it goes to the dead letters, where neither it nor its handler says so.")
     ] = 5
     backoff: Backoff = field(default_factory=Backoff)
-    history: Annotated[int, Meta(ge=0, description="How many of the newest endings are kept for `tasks` and `task show`.")] = 10_000
+    history: Annotated[int, Meta(ge=0, description="How many of the newest endings are kept for tasks and task show.")] = 10_000
     results: Annotated[Seconds, Meta(ge=1, description="How long a result is kept.")] = 3600.0
     unknown: Annotated[Seconds, Meta(ge=0, description="How long a task whose name no worker knows waits for one that does.")] = 86_400.0
     patience: Annotated[Seconds, Meta(ge=0, description="How long a worker waits for a server that is gone before it gives up.")] = 3600.0
@@ -107,7 +107,7 @@ class Worker(Section, frozen=True, kw_only=True):
 
 
 class Produce(Section, frozen=True, kw_only=True):
-    """What `produce` sends when its options do not say."""
+    """What produce sends when its options do not say."""
 
     sources: Annotated[list[str], Meta(description="Files, folders and globs to send when none is named. []: the sample photographs.")] = []
     output: Annotated[str, Meta(min_length=1, description="Folder of the results, below images.output.")] = "processed"
@@ -143,9 +143,9 @@ class Images(Section, frozen=True, kw_only=True):
     output: Annotated[FilePath, Meta(description="Folder below which results are written.")] = "."
     limits: Limits = field(default_factory=Limits)
     presets: Annotated[
-        dict[Name, dict[str, object]],
+        dict[Name, dict[str, Any]],
         Meta(
-            description="Named operations for `produce --preset NAME`: {card: {operation: resize, width: 400, height: 300, fit: cover, format: webp}}.",
+            description="Named operations for produce --preset NAME, such as card: {operation: resize, width: 400, format: webp}.",
             extra={"expected": "a name with a section of keys, such as card: {operation: resize, width: 400}"},
         ),
     ] = {}

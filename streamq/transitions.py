@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
-from streamq.keys import GROUP, LETTERS, Keys
+from streamq.keys import GROUP, LETTERS, STREAMS, Keys
 from streamq.scripts import load
 from streamq.server.reply import ReplyError
 
@@ -50,6 +50,8 @@ class Handed(NamedTuple):
     unknown_ms: int
     #: Names and values of the entry, in turn.
     fields: Fields
+    #: The attempts so far, a JSON object a line.
+    attempts: bytes = b""
 
     @property
     def deliveries(self) -> int:
@@ -119,6 +121,26 @@ class Bury(NamedTuple):
     #: This hand-out never started: it only buries, and is not counted.
     not_started: bool
     task: str
+
+
+class Remains(NamedTuple):
+    """What keeps a queue from being drained."""
+
+    waiting: int
+    running: int
+    retrying: int
+    #: Of the retrying, those that wait for a worker that knows their name (among the first thousand).
+    unknown: int
+    scheduled_due: int
+    paused: bool
+
+
+class Watch(NamedTuple):
+    """What stands between a blocked read and the start of what it brought."""
+
+    #: Letter -> last entry of a stream whose group was made anew; at or below it an entry is looked up first.
+    marks: dict[str, str]
+    paused: bool
 
 
 class Transitions:
@@ -194,8 +216,8 @@ class Transitions:
             tasks += [Handed(prefix + entry.decode(), 1, 0, 0, 0, fields) for entry, fields in entries]
         return Taken(state.decode(), now, tasks, next_due)
 
-    def admit(self, consumer: str, addresses: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
-        """Of entries that a blocked read brought at or below a mark: (address, count, forgiven, crashes, unknown) of those to run."""
+    def admit(self, consumer: str, addresses: Sequence[str]) -> list[tuple[str, int, int, int, int, bytes]]:
+        """Of what a blocked read brought at or below a mark: (address, count, forgiven, crashes, unknown, attempts) of those to run."""
         return [(row[0].decode(), *row[1:]) for row in self.run("admit", consumer, *addresses)]
 
     def quarantine(self, consumer: str) -> tuple[Handed | None, int, int]:
@@ -333,6 +355,16 @@ class Transitions:
 
     # Reading
 
+    def remains(self) -> Remains:
+        """What keeps the queue from being drained."""
+        *counts, paused = self.run("remains")
+        return Remains(*counts, paused=bool(paused))
+
+    def fleet(self) -> dict[str, bytes]:
+        """The card of each consumer that has ever beaten and not left."""
+        flat = self.link.call("HGETALL", self.keys["fleet"])
+        return {flat[i].decode(): flat[i + 1].partition(b" ")[2] for i in range(0, len(flat), 2)}
+
     def locate(self, task_id: str) -> list[Any]:
         """All that is known of one task; see `locate.lua`."""
         reply: list[Any] = self.run("locate", task_id, more_keys=[self.keys.result(task_id)])
@@ -357,10 +389,24 @@ def expand_ids(ranges: str) -> list[str]:
     return ids
 
 
-def blocking_read(keys: Keys, consumer: str, count: int, block_ms: int) -> list[str | int]:
-    """The one blocked XREADGROUP of a process that has nothing to do, over all priorities.
+def blocking_read(keys: Keys, consumer: str, count: int, block_ms: int) -> list[list[str | int]]:
+    """The one blocked XREADGROUP of a process that has nothing to do, over all priorities, and the look at the marks behind it.
 
-    `COUNT` holds for each stream, so up to three times as many tasks may come.
+    The server answers the second only when the first has ended. `COUNT` holds for each stream, so up to three times as many tasks
+    may come.
     """
     streams = [keys.stream(letter) for letter in LETTERS.values()]
-    return ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams, *[">"] * len(streams)]
+    return [
+        ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams, *[">"] * len(streams)],
+        ["HMGET", keys["control"], *STREAMS, "paused"],
+    ]
+
+
+def parse_read(keys: Keys, reply: Any, control: list[bytes | None]) -> tuple[list[Handed], Watch]:
+    """What a blocked read brought, each with count 1, and what it has to pass before it starts."""
+    letters = {keys.stream(letter).encode(): letter for letter in STREAMS}
+    tasks = [
+        Handed(letters[stream] + entry.decode(), 1, 0, 0, 0, fields) for stream, entries in reply or [] for entry, fields in entries
+    ]
+    marks = {letter: mark.decode() for letter, mark in zip(STREAMS, control, strict=False) if mark}
+    return tasks, Watch(marks, paused=control[-1] is not None)

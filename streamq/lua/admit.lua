@@ -1,6 +1,6 @@
 -- Looks over what a blocked read brought while marks stood or the queue was paused, before any of it starts.
 -- ARGV    consumer address…
--- Returns {address, count, forgiven, crashes, unknown} for each that may start; the others were parked already, and stay so.
+-- Returns {address, count, forgiven, crashes, unknown, attempts} for each that may start; the others were parked already, and stay so.
 -- @include address
 -- @include fence
 -- @include record
@@ -14,10 +14,10 @@ for i = 2, #ARGV do
     if parked_in(address, letter) then
       redis.call('XACK', stream, GROUP, entry)
     else
-      local count, forgiven, crashes, unknown = record(address)
+      local count, forgiven, crashes, unknown, attempts = record(address)
       count = count + 1
       if count > 1 then redis.call('XCLAIM', stream, GROUP, consumer, 0, entry, 'RETRYCOUNT', count, 'JUSTID') end
-      out[#out + 1] = {address, count, forgiven, crashes, unknown}
+      out[#out + 1] = {address, count, forgiven, crashes, unknown, attempts:sub(2)}
     end
   end
 end

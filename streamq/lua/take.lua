@@ -2,7 +2,7 @@
 -- ARGV    consumer want due_first order: at most `due_first` due tasks stand ahead of the new ones of a priority
 -- Returns {state, now, parked, fresh, next_due}
 --         state "ok", "paused", or "more" (something was passed over that another call will bring)
---         parked {address, count, forgiven, crashes, unknown, fields} each · fresh {letter, entries} each: count 1, nothing known
+--         parked {address, count, forgiven, crashes, unknown, fields, attempts} each · fresh {letter, entries} each: count 1, nothing known
 --         next_due in ms of the server's clock, where nothing was handed out and something is parked, else 0
 -- @include address
 -- @include clock
@@ -56,18 +56,18 @@ local function admit(letter, entries)
   for _, entry in ipairs(entries) do
     local address = letter .. entry[1]
     if not at_or_below(entry[1], marks[letter]) then
-      parked[#parked + 1] = {address, 1, 0, 0, 0, entry[2]}
+      parked[#parked + 1] = {address, 1, 0, 0, 0, entry[2], ''}
       got = got + 1
     elseif parked_in(address, letter) then
       redis.call('XACK', STREAM[letter], GROUP, entry[1])
       skipped = true
     else
-      local count, forgiven, crashes, unknown = record(address)
+      local count, forgiven, crashes, unknown, attempts = record(address)
       count = count + 1
       if count > 1 then
         redis.call('XCLAIM', STREAM[letter], GROUP, consumer, 0, entry[1], 'RETRYCOUNT', count, 'JUSTID')
       end
-      parked[#parked + 1] = {address, count, forgiven, crashes, unknown, entry[2]}
+      parked[#parked + 1] = {address, count, forgiven, crashes, unknown, entry[2], attempts:sub(2)}
       got = got + 1
     end
   end

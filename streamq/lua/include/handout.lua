@@ -4,13 +4,13 @@ local function hand_out(zset, address, consumer)
   local stream, entry, letter = split(address)
   local got
   if not pending_of(stream, entry) then
-    local count, forgiven, crashes, unknown = record(address)
+    local count, forgiven, crashes, unknown, attempts = record(address)
     local reply = redis.pcall('XCLAIM', stream, GROUP, consumer, 0, entry, 'RETRYCOUNT', count + 1, 'FORCE')
     if reply.err then
       if not is_missing(reply) then error(reply.err) end
       return nil, make_group(letter)
     end
-    if reply[1] then got = {address, count + 1, forgiven, crashes, unknown, reply[1][2]}
+    if reply[1] then got = {address, count + 1, forgiven, crashes, unknown, reply[1][2], attempts:sub(2)}
     else
       redis.call('XACK', stream, GROUP, entry)  -- Redis 6.2 keeps a deleted entry pending
       redis.call('HDEL', K.attempts, address)

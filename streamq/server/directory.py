@@ -13,7 +13,7 @@ import stat
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from streamq.errors import ServerUnreachable, ServerUnusable
 
@@ -66,8 +66,14 @@ class DataDirectory:
             return path
         return self._short() / "server.sock"
 
+    def url(self) -> str:
+        """The URL of that socket, as redis-py takes it."""
+        from urllib.parse import quote  # loaded by redis-py, but not needed by `ensure`
+
+        return f"unix://{quote(str(self.socket()))}"
+
     def _short(self) -> Path:
-        import hashlib  # noqa: PLC0415 - rarely needed, and on the path of every command
+        import hashlib  # rarely needed, and on the path of every command
 
         target = os.path.realpath(self.path)
         mark = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
@@ -77,11 +83,15 @@ class DataDirectory:
         except FileExistsError:
             # /tmp is sticky: a link that is ours can be changed by nobody else.
             if link.lstat().st_uid != os.getuid() or not link.is_symlink() or os.readlink(link) != target:  # noqa: PTH115
-                raise ServerUnusable(f"{link}, the short name for {self.path}, is taken by somebody else",
-                                     hint="choose a data directory with a shorter path (--data)") from None
+                raise ServerUnusable(
+                    f"{link}, the short name for {self.path}, is taken by somebody else",
+                    hint="choose a data directory with a shorter path (--data)",
+                ) from None
         except OSError as error:
-            raise ServerUnusable(f"no short name for {self.path} can be made in /tmp: {error.strerror}",
-                                 hint="choose a data directory with a shorter path (--data)") from error
+            raise ServerUnusable(
+                f"no short name for {self.path} can be made in /tmp: {error.strerror}",
+                hint="choose a data directory with a shorter path (--data)",
+            ) from error
         return link
 
     def check_owner(self) -> bool:
@@ -99,8 +109,10 @@ class DataDirectory:
         if not stat.S_ISDIR(status.st_mode):
             raise ServerUnusable(f"the data directory {self.path} is a file", hint="name a directory with --data")
         if status.st_uid != os.geteuid():
-            raise ServerUnusable(f"the data directory {self.path} belongs to another user (uid {status.st_uid})",
-                                 hint="run as that user, or choose a data directory of your own with --data")
+            raise ServerUnusable(
+                f"the data directory {self.path} belongs to another user (uid {status.st_uid})",
+                hint="run as that user, or choose a data directory of your own with --data",
+            )
         return True
 
     def prepare(self) -> None:
@@ -125,12 +137,15 @@ class DataDirectory:
         if strange:
             raise ServerUnusable(
                 f"the data directory {self.path} is open to other users and holds other files ({', '.join(sorted(strange)[:3])})",
-                hint=f"choose an empty directory with --data, or `chmod 700 {self.path}`")
+                hint=f"choose an empty directory with --data, or `chmod 700 {self.path}`",
+            )
         self.path.chmod(0o700)
 
     def _refused(self, error: OSError) -> ServerUnusable:
-        return ServerUnusable(f"the data directory {self.path} cannot be used: {error.strerror or error}",
-                              hint="choose a directory that you can write to with --data")
+        return ServerUnusable(
+            f"the data directory {self.path} cannot be used: {error.strerror or error}",
+            hint="choose a directory that you can write to with --data",
+        )
 
     @contextmanager
     def starting(self, deadline: float) -> Iterator[None]:
@@ -146,8 +161,10 @@ class DataDirectory:
         try:
             while not self._lock(descriptor):
                 if time.monotonic() >= deadline:
-                    raise ServerUnreachable(f"another process has been starting or stopping the server in {self.path} for too long",
-                                            hint=f"`fuser {self.file('start.lock')}` names it")
+                    raise ServerUnreachable(
+                        f"another process has been starting or stopping the server in {self.path} for too long",
+                        hint=f"`fuser {self.file('start.lock')}` names it",
+                    )
                 time.sleep(PAUSE)
             yield
         finally:
@@ -180,9 +197,9 @@ class DataDirectory:
 
     def writer(self) -> Program | None:
         """The binary that last wrote this directory, or None where none did."""
-        import json  # noqa: PLC0415 - only when a server is started
+        import json  # only when a server is started
 
-        from streamq.server.binary import Program  # noqa: PLC0415
+        from streamq.server.binary import Program
 
         path = self.file("server.json")
         try:
@@ -192,13 +209,15 @@ class DataDirectory:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise ServerUnusable(f"{path}, which says what server wrote this directory, cannot be read: {error}",
-                                 hint="delete it if you know that the server binary has not become older") from error
+            raise ServerUnusable(
+                f"{path}, which says what server wrote this directory, cannot be read: {error}",
+                hint="delete it if you know that the server binary has not become older",
+            ) from error
         return program
 
     def record_writer(self, program: Program) -> None:
         """Note, whole or not at all, that `program` writes this directory from now on."""
-        import json  # noqa: PLC0415 - only when a server is started
+        import json  # only when a server is started
 
         path, new = self.file("server.json"), self.file("server.json.new")
         try:
@@ -237,7 +256,7 @@ class Claim:
         _passing.discard(self.descriptor)
         os.close(self.descriptor)
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,8 +2,9 @@
 
 `ensure` is on the way of every command, so where a server already answers it costs one connect and one PING and takes no lock.
 Else it takes `start.lock`, looks again, and starts a server that inherits `server.lock` (see `directory.py`), in a session of
-its own: it outlives its starter, and a Ctrl-C does not reach it. The rules kept: never two servers on one directory, an append-only
-file always on, and a server that was stopped on purpose stays down until a new command asks for it, whatever workers still run.
+its own: it outlives its starter, and a Ctrl-C does not reach it. The rules kept: never two servers on one directory, an
+append-only file always on, and a server that was stopped on purpose stays down until a new command asks for it, whatever
+workers still run.
 `endpoint.py` and `server start|stop|status` call this.
 """
 
@@ -15,10 +16,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import hiredis
-
-from streamq.errors import ServerUnreachable, ServerUnusable
+from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
 from streamq.server.directory import PAUSE, DataDirectory
+from streamq.server.resp import Receiver, pack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 Durability = Literal["everysec", "always"]
 
-#: Who may start a server that does not run: a `command` may, and lifts the mark of a `server stop`; a `revive`, which is a client that
-#: was connected before, may unless that mark stands; `never` is for those who only look.
+#: Who may start a server that does not run: a `command` may, and lifts the mark of a `server stop`; a `revive`, which is a
+#: client that was connected before, may unless that mark stands; `never` is for those who only look.
 Start = Literal["command", "revive", "never"]
 
 #: What answered at the socket. `absent`: nobody; `silent`: somebody who says nothing, a stopped process for one.
 Answer = Literal["ready", "loading", "silent", "absent"]
 
 _LOOK = 1.0
-_UNSET = object()
+# One that was killed from outside while it started deserves another; one that cannot start fails again, within milliseconds.
+_LAUNCHES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +89,15 @@ def _bring_up(home: DataDirectory, durability: Durability, deadline: float, star
     path = home.socket()
     home.prepare()
     with home.starting(deadline):
-        launched = False
+        launches = 0
         while (answer := look(path)) != "ready":
             if answer == "absent" and (claim := home.claim()):
                 with claim:
-                    if launched:
-                        raise _died(home)
+                    if launches == _LAUNCHES:
+                        raise _died(home, start)
                     _allow(home, start)
-                    _launch(home, claim, durability)
-                launched = True
+                    _launch(home, claim, durability, start)
+                launches += 1
             if time.monotonic() >= deadline:
                 raise _no_answer(home, answer)
             time.sleep(PAUSE)
@@ -111,19 +112,21 @@ def _allow(home: DataDirectory, start: Start) -> None:
         raise ServerUnreachable(f"the server in {home.path} was stopped", hint="`streamq server start` starts it again")
 
 
-def _launch(home: DataDirectory, claim: Claim, durability: Durability) -> None:
+def _launch(home: DataDirectory, claim: Claim, durability: Durability, start: Start) -> None:
     """Start the server; it holds `server.lock` from its first moment on."""
-    import subprocess  # noqa: PLC0415 - only when a server is started
+    import subprocess  # only when a server is started
 
-    from streamq.server import binary  # noqa: PLC0415
+    from streamq.server import binary
 
     executable = binary.find()
     program = binary.program(executable)
     writer = home.writer()
     if writer and not program.can_read(writer):
-        raise ServerUnusable(f"{home.path} was written by {writer}; {program} ({executable}) cannot read it",
-                             hint=f"name a server binary of {writer} or newer in {binary.VARIABLE}, or choose another --data")
-    # Noted before the start: were it noted after, a starter killed in between would leave a directory that an older one may open.
+        raise ServerUnusable(
+            f"{home.path} was written by {writer}; {program} ({executable}) cannot read it",
+            hint=f"name a server binary of {writer} or newer in {binary.VARIABLE}, or choose another --data",
+        )
+    # Noted before the start: a starter that is killed after it must not leave a directory that an older binary would open.
     if writer is None or program != writer:
         home.record_writer(program)
     home.file("server.sock").unlink(missing_ok=True)
@@ -141,13 +144,17 @@ def _launch(home: DataDirectory, claim: Claim, durability: Durability) -> None:
     except OSError as error:
         raise ServerUnusable(f"the server binary {executable} cannot be run: {error}") from error
     if started.returncode:
-        raise _died(home, started.stdout.decode(errors="replace"))
+        raise _died(home, start, started.stdout.decode(errors="replace"))
 
 
-def _died(home: DataDirectory, said: str = "") -> ServerUnusable:
+def _died(home: DataDirectory, start: Start, said: str = "") -> ServerError:
+    """The error of a server that ended while it started; for clients that come back it may pass (a full disk)."""
     words = (said.strip() or home.last_words()).replace("\n", "\n    ")
-    return ServerUnusable(f"the server in {home.path} ended while it started; its last words:\n    {words}",
-                          hint=f"the whole log is {home.file('server.log')}")
+    kind = ServerUnusable if start == "command" else ServerUnreachable
+    return kind(
+        f"the server in {home.path} ended while it started; its last words:\n    {words}",
+        hint=f"the whole log is {home.file('server.log')}",
+    )
 
 
 def _no_answer(home: DataDirectory, answer: Answer) -> ServerUnreachable:
@@ -205,7 +212,7 @@ def status(data: Path) -> Status:
         fsync = config[1].decode() if isinstance(config, list) else None
     kind = "valkey" if "valkey_version" in info else "redis"
     return Status(
-        running=bool(info), embedded=True, url=f"unix://{path}", data=str(home.path), fsync=fsync, state=answer,
+        running=bool(info), embedded=True, url=home.url(), data=str(home.path), fsync=fsync, state=answer,
         pid=int(info["process_id"]) if info else (home.pid() if answer == "silent" else None),
         kind=kind if info else None, version=info.get("valkey_version", info.get("redis_version")),
         uptime_ms=int(info["uptime_in_seconds"]) * 1000 if info else None,
@@ -233,21 +240,15 @@ def look(path: Path) -> Answer:
 
 
 def ask(path: Path, *commands: tuple[str, ...], timeout: float = 5.0) -> list[Any]:
-    """Send commands to a Unix socket; replies in order, an error reply as an exception, None where the connection closed first.
+    """Send commands to a Unix socket; replies in order, an error reply as an exception, None for each where the server hung up.
 
     This is a connection without redis-py, whose import would double the time of `server status`, and without errors of our own.
     """
-    replies: list[Any] = []
-    reader = hiredis.Reader(notEnoughData=_UNSET)
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(timeout)
         link.connect(os.fspath(path))
         try:
-            link.sendall(b"".join(hiredis.pack_command(command) for command in commands))
-            while len(replies) < len(commands) and (data := link.recv(65536)):
-                reader.feed(data)
-                while (reply := reader.gets()) is not _UNSET:
-                    replies.append(reply)
-        except (ConnectionResetError, BrokenPipeError):
-            pass  # as good as a close: the replies that are missing say so
-    return replies + [None] * (len(commands) - len(replies))
+            link.sendall(pack(commands))
+            return Receiver(link, RuntimeError).receive(len(commands))
+        except ConnectionError:
+            return [None] * len(commands)

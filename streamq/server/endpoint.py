@@ -1,50 +1,47 @@
 """Which server is meant: one that a URL names, or the embedded one of a data directory; a URL always wins.
 
-An `Endpoint` is a plain value that can be handed to other threads and pickled to other processes. `connect.py` asks it for an address at
-every connect, so that a client of the embedded server revives one that was killed.
+An `Endpoint` can be shared by threads and pickled to other processes. `connect.py` asks it for an address at every connect, so
+that a client of the embedded server revives one that was killed, and does not start again one that was stopped on purpose.
 """
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from streamq.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from streamq.config import Settings
     from streamq.server.embedded import Durability, Start
 
-_SCHEMES = ("redis://", "rediss://", "unix://")
+_HINT = "such as redis://USER:PASSWORD@HOST:6379/0 (%40 for @ and %2F for / in a password), rediss://… or unix:///run/redis.sock"
+#: How long, in seconds, a client that comes back waits for the embedded server in one attempt; who wants more tries again.
+_ONE_ATTEMPT = 5.0
 
 
 class Endpoint:
     """Where the server is, and what may be done to have one there.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`; None: the embedded server of `data`.
-        data: the data directory.
+        where: a URL (`redis://`, `rediss://`, `unix://`), or the data directory of the embedded server.
         durability: what is asked of an embedded server.
-        wait: how long, in seconds, the embedded server may take until it answers.
-        start: who is asking (see `embedded.Start`); becomes `revive` with the first connection, so that a client which was connected
-            does not start again what `server stop` has stopped.
+        wait: how long, in seconds, the embedded server may take to start, load its data and answer.
+        start: who is asking (see `embedded.Start`); a `command` becomes a `revive` with its first connection.
 
     Raises:
         UsageError: the URL is not one that streamq can use.
     """
 
     def __init__(
-        self, url: str | None = None, *, data: Path | None = None, durability: Durability = "everysec", wait: float = 60.0,
-        start: Start = "command",
-    ) -> None:  # fmt: skip
-        if url is not None:
-            _check(url)
-        elif data is None:
-            raise UsageError("neither a URL nor a data directory says where the server is")
-        self.url = url
-        self.data = data
-        self.durability = durability
+        self, where: str | Path, *, durability: Durability = "everysec", wait: float = 60.0, start: Start = "command"
+    ) -> None:
+        if isinstance(where, str):
+            _check(where)
+        self.where = where
+        self.durability: Durability = durability
         self.wait = wait
         self.start: Start = start
 
@@ -52,21 +49,23 @@ class Endpoint:
     def of(cls, settings: Settings, *, start: Start = "command") -> Endpoint:
         """The endpoint that the settings mean."""
         server = settings.server
-        return cls(server.url, data=settings.data_dir, durability=server.durability, wait=server.wait, start=start)
+        return cls(server.url or settings.data_dir, durability=server.durability, wait=server.wait, start=start)
 
     @property
     def embedded(self) -> bool:
         """Whether this is the embedded server."""
-        return self.url is None
+        return isinstance(self.where, Path)
 
     @property
     def masked(self) -> str:
         """The URL as it may be shown: a password in it is hidden."""
-        if self.url is None:
-            return self._socket_url()
-        from streamq.config.url import mask  # noqa: PLC0415 - not on the way of a plain connect
+        if isinstance(self.where, Path):
+            from streamq.server.directory import DataDirectory  # needs fcntl, which Windows lacks
 
-        return mask(self.url)
+            return DataDirectory(self.where).url()
+        from streamq.config.url import mask  # brings YAML with it
+
+        return mask(self.where)
 
     def resolve(self) -> str:
         """A URL at which the server is to be reached now; the embedded server is started or revived where it may be.
@@ -75,39 +74,38 @@ class Endpoint:
             ServerUnreachable: the embedded server does not answer, or must not be started.
             ServerUnusable: the embedded server cannot run here.
         """
-        if self.url is not None:
-            return self.url
-        from streamq.server import embedded  # noqa: PLC0415 - there is none where a URL is given, nor on Windows
+        if isinstance(self.where, str):
+            return self.where
+        from streamq.server import embedded  # needs fcntl, which Windows lacks
 
-        assert self.data is not None  # noqa: S101 - see __init__
-        path = embedded.ensure(self.data, self.durability, wait=self.wait, start=self.start)
-        return f"unix://{_quoted(path)}"
+        wait = self.wait if self.start == "command" else min(self.wait, _ONE_ATTEMPT)
+        embedded.ensure(self.where, self.durability, wait=wait, start=self.start)
+        return self.masked
 
     def connected(self) -> None:
         """Note that a connection was made: from now on this is a client that comes back, not a new command."""
         if self.start == "command":
             self.start = "revive"
 
-    def _socket_url(self) -> str:
-        from streamq.server.directory import DataDirectory  # noqa: PLC0415
-
-        assert self.data is not None  # noqa: S101 - see __init__
-        return f"unix://{_quoted(DataDirectory(self.data).socket())}"
-
     def __repr__(self) -> str:
         return f"Endpoint({self.masked!r})"
 
 
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote  # noqa: PLC0415 - loaded by redis-py anyway, but not by `server status`
-
-    return quote(str(path))
-
-
 def _check(url: str) -> None:
-    scheme = url.partition("://")[0].lower()
-    if "sentinel" in scheme or "cluster" in scheme:
-        raise UsageError(f"Sentinel and Cluster addresses are not supported ({scheme}://)", hint="give redis:// of the master itself")
-    if not url.startswith(_SCHEMES):
-        raise UsageError(f"the server's URL begins with {url[: len(scheme) + 3]!r}: not redis://, rediss:// or unix://",
-                         hint="such as redis://localhost:6379/0")
+    """Refuse what redis-py would misread (it takes a wrong database for 0) or what streamq does not support."""
+    scheme, separator, _ = url.partition("://")
+    if re.search("sentinel|cluster", scheme, re.IGNORECASE):
+        raise UsageError(
+            f"{scheme}:// is not supported: a queue needs one Redis or Valkey server", hint="give redis:// of the master"
+        )
+    if scheme not in {"redis", "rediss", "unix"} or not separator:
+        raise UsageError("the server's URL must begin with redis://, rediss:// or unix://", hint=_HINT)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError as error:
+        raise UsageError(f"the server's URL is wrong: {error}", hint=_HINT) from error
+    if scheme == "unix" and not parts.path:
+        raise UsageError("the server's URL names no socket", hint=_HINT)
+    if scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path):
+        raise UsageError("what follows the port in the server's URL is no database number", hint=_HINT)

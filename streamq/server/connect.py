@@ -41,10 +41,10 @@ class Link:
         name: shown by CLIENT LIST.
     """
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float = TIMEOUT, name: str = "streamq") -> None:
+    def __init__(self, endpoint: Endpoint, *, timeout: float = TIMEOUT, name: str | None = None) -> None:
         self.endpoint = endpoint
         self.timeout = timeout
-        self.name = "".join(c if "!" <= c <= "~" else "-" for c in name)
+        self.name = "".join(c if "!" <= c <= "~" else "-" for c in name or "streamq")
         self._connection: Connection | UnixDomainSocketConnection | None = None
         self._socket: socket.socket
         self._receiver: Receiver
@@ -77,7 +77,7 @@ class Link:
         Raises:
             ServerError: as `call`; some of the commands may have been executed.
         """
-        return self._exchange(pack(commands), len(commands), self.timeout) if commands else []
+        return self._exchange(pack(commands), len(commands), block + self.timeout) if commands else []
 
     def read(self, *args: Argument, block: float) -> Reply:
         """Send one blocking command and return its reply.
@@ -93,10 +93,6 @@ class Link:
         if isinstance(reply, Exception):
             raise reply
         return reply
-
-    def read_batch(self, commands: Sequence[Sequence[Argument]], *, block: float) -> list[Reply]:
-        """`batch` with a blocking command among the commands; `block` as in `read`."""
-        return self._exchange(pack(commands), len(commands), block + self.timeout)
 
     def connect(self) -> None:
         """Connect now, where that has not been done: what is wrong with the address shows before anything is sent.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 import time
 from contextlib import contextmanager
@@ -229,13 +230,14 @@ class DataDirectory:
         except OSError as error:
             raise self._refused(error) from error
 
-    def last_words(self, lines: int = 8) -> str:
-        """The end of the server's log."""
+    def last_words(self, lines: int = 3) -> str:
+        """The end of the server's log, in one line, without process ids and times."""
         try:
             text = self.file("server.log").read_text(errors="replace")
-        except OSError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        except OSError as error:
+            return f"{error.strerror}: {error.filename}"
+        said = [re.sub(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [*#.-] ", "", line) for line in text.splitlines() if line.strip()]
+        return " / ".join(said[-lines:]) or "it said nothing"
 
     def pid(self) -> int | None:
         """The process id that the server wrote into `server.pid`; the file outlives a server that was killed."""

@@ -79,7 +79,7 @@ def ensure(data: Path, durability: Durability = "everysec", *, wait: float = 60.
         if answer == "absent" and start == "never":
             raise ServerUnreachable(f"no server runs in {home.path}", hint="`streamq server start` starts it")
         _bring_up(home, durability, time.monotonic() + wait, start)
-    if durability == "always" and answer == "ready":
+    if durability == "always":
         set_durability(data, durability)
     return path
 
@@ -118,43 +118,54 @@ def _launch(home: DataDirectory, claim: Claim, durability: Durability, start: St
 
     from streamq.server import binary
 
-    executable = binary.find()
-    program = binary.program(executable)
     writer = home.writer()
-    if writer and not program.can_read(writer):
-        raise ServerUnusable(
-            f"{home.path} was written by {writer}; {program} ({executable}) cannot read it",
-            hint=f"name a server binary of {writer} or newer in {binary.VARIABLE}, or choose another --data",
-        )
+    executable, program = binary.find(writer)
     # Noted before the start: a starter that is killed after it must not leave a directory that an older binary would open.
-    if writer is None or program != writer:
+    if program != writer:
         home.record_writer(program)
     home.file("server.sock").unlink(missing_ok=True)
-    # All paths are relative to the directory, which is the server's working directory: that way none is too long for a socket.
-    options = {
-        "port": "0", "unixsocket": "server.sock", "unixsocketperm": "700", "dir": ".", "daemonize": "yes", "pidfile": "server.pid",
-        "logfile": "server.log", "appendonly": "yes", "appendfsync": durability, "aof-load-truncated": "yes", "save": "",
-        "maxmemory-policy": "noeviction",
-    }  # fmt: skip
-    arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
     try:
-        # As a daemon it is nobody's child: no starter has to reap it, and none is kept from ending.
-        started = subprocess.run([executable, *arguments], cwd=home.path, pass_fds=[claim.descriptor], start_new_session=True,  # noqa: S603
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # fmt: skip
+        started = subprocess.run(  # noqa: S603 - a server binary that was found and asked for its version
+            _command(executable, durability),
+            cwd=home.path,
+            pass_fds=[claim.descriptor],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     except OSError as error:
         raise ServerUnusable(f"the server binary {executable} cannot be run: {error}") from error
     if started.returncode:
         raise _died(home, start, started.stdout.decode(errors="replace"))
 
 
+def _command(executable: Path, durability: Durability) -> list[str]:
+    """The command line of a server; its paths are relative to the data directory, so that none is too long for a socket."""
+    options = {
+        "port": "0",
+        "unixsocket": "server.sock",
+        "unixsocketperm": "700",
+        "dir": ".",
+        "logfile": "server.log",
+        # A daemon is nobody's child: no starter has to reap it, none is kept from ending.
+        "daemonize": "yes",
+        "pidfile": "server.pid",
+        "appendonly": "yes",
+        "appendfsync": durability,
+        "aof-load-truncated": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    return [str(executable), *(text for name, value in options.items() for text in (f"--{name}", value))]
+
+
 def _died(home: DataDirectory, start: Start, said: str = "") -> ServerError:
     """The error of a server that ended while it started; for clients that come back it may pass (a full disk)."""
-    words = (said.strip() or home.last_words()).replace("\n", "\n    ")
+    words = " ".join(said.split()) or home.last_words()
     kind = ServerUnusable if start == "command" else ServerUnreachable
-    return kind(
-        f"the server in {home.path} ended while it started; its last words:\n    {words}",
-        hint=f"the whole log is {home.file('server.log')}",
-    )
+    return kind(f"the server in {home.path} ended while it started: {words}", hint=f"its log is {home.file('server.log')}")
 
 
 def _no_answer(home: DataDirectory, answer: Answer) -> ServerUnreachable:
@@ -185,7 +196,7 @@ def stop(data: Path, *, wait: float = 60.0) -> bool:
         answer = look(home.socket())
         if answer == "silent":
             raise _no_answer(home, answer)
-        refusal = ask(home.socket(), ("SHUTDOWN",), timeout=wait)[0] if answer != "absent" else None
+        refusal = _question(home, ("SHUTDOWN",), timeout=wait)[0] if answer != "absent" else None
         if refusal is not None:
             raise ServerUnusable(f"the server in {home.path} refuses to end: {refusal}", hint=f"see {home.file('server.log')}")
         while (claim := home.claim()) is None:
@@ -206,7 +217,7 @@ def status(data: Path) -> Status:
     info: dict[str, str] = {}
     fsync = None
     if answer in {"ready", "loading"}:
-        facts, config = ask(path, ("INFO", "server"), ("CONFIG", "GET", "appendfsync"))
+        facts, config = _question(home, ("INFO", "server"), ("CONFIG", "GET", "appendfsync"))
         if isinstance(facts, bytes):
             info = dict(line.split(":", 1) for line in facts.decode().splitlines() if ":" in line)
         fsync = config[1].decode() if isinstance(config, list) else None
@@ -221,9 +232,16 @@ def status(data: Path) -> Status:
 
 def set_durability(data: Path, durability: Durability) -> None:
     """Have a running server sync its append-only file as asked."""
-    reply = ask(DataDirectory(data).socket(), ("CONFIG", "SET", "appendfsync", durability))[0]
+    reply = _question(DataDirectory(data), ("CONFIG", "SET", "appendfsync", durability))[0]
     if reply != b"OK":
         raise ServerUnusable(f"the server in {data} does not take durability {durability}: {reply or 'no answer'}")
+
+
+def _question(home: DataDirectory, *commands: tuple[str, ...], timeout: float = 5.0) -> list[Any]:
+    try:
+        return ask(home.socket(), *commands, timeout=timeout)
+    except OSError as error:
+        raise ServerUnreachable(f"the server in {home.path} does not answer: {error}") from error
 
 
 def look(path: Path) -> Answer:

@@ -57,6 +57,11 @@ class Endpoint:
         return isinstance(self.where, Path)
 
     @property
+    def data(self) -> Path | None:
+        """The data directory of the embedded server, or None where a URL was given."""
+        return self.where if isinstance(self.where, Path) else None
+
+    @property
     def masked(self) -> str:
         """The URL as it may be shown: a password in it is hidden."""
         if isinstance(self.where, Path):

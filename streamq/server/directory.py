@@ -138,7 +138,7 @@ class DataDirectory:
         if strange:
             raise ServerUnusable(
                 f"the data directory {self.path} is open to other users and holds other files ({', '.join(sorted(strange)[:3])})",
-                hint=f"choose an empty directory with --data, or `chmod 700 {self.path}`",
+                hint="choose a directory with --data that is empty, or yours alone",
             )
         self.path.chmod(0o700)
 

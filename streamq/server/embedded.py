@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
@@ -39,21 +39,26 @@ _LOOK = 1.0
 _LAUNCHES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What `server status` tells. Sizes of time in milliseconds; what cannot be known is None."""
+    """What `server status` tells; what is not known is None."""
 
-    running: bool
-    embedded: bool
     url: str
-    pid: int | None
-    version: str | None
-    kind: str | None
+    embedded: bool
     data: str | None
-    fsync: str | None
-    uptime_ms: int | None
     #: `ready`, `loading`, `silent` (a process is there and does not answer) or `absent`.
-    state: str
+    state: Answer
+    pid: int | None = None
+    #: `valkey` or `redis`.
+    kind: str | None = None
+    version: str | None = None
+    fsync: str | None = None
+    uptime_ms: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a server answers."""
+        return self.state in {"ready", "loading"}
 
 
 def ensure(data: Path, durability: Durability = "everysec", *, wait: float = 60.0, start: Start = "command") -> Path:
@@ -210,24 +215,26 @@ def stop(data: Path, *, wait: float = 60.0) -> bool:
 
 
 def status(data: Path) -> Status:
-    """What runs in a data directory; starts nothing and makes nothing."""
+    """What runs in a data directory; starts nothing.
+
+    Raises:
+        ServerUnusable: the directory is another user's.
+    """
     home = DataDirectory(data)
-    path = home.socket()
-    answer = look(path) if home.check_owner() else "absent"
-    info: dict[str, str] = {}
-    fsync = None
-    if answer in {"ready", "loading"}:
-        facts, config = _question(home, ("INFO", "server"), ("CONFIG", "GET", "appendfsync"))
-        if isinstance(facts, bytes):
-            info = dict(line.split(":", 1) for line in facts.decode().splitlines() if ":" in line)
-        fsync = config[1].decode() if isinstance(config, list) else None
-    kind = "valkey" if "valkey_version" in info else "redis"
-    return Status(
-        running=bool(info), embedded=True, url=home.url(), data=str(home.path), fsync=fsync, state=answer,
-        pid=int(info["process_id"]) if info else (home.pid() if answer == "silent" else None),
-        kind=kind if info else None, version=info.get("valkey_version", info.get("redis_version")),
-        uptime_ms=int(info["uptime_in_seconds"]) * 1000 if info else None,
-    )  # fmt: skip
+    answer = look(home.socket()) if home.check_owner() else "absent"
+    found = Status(url=home.url(), embedded=True, data=str(home.path), state=answer)
+    if not found.running:
+        return replace(found, pid=home.pid() if answer == "silent" else None)
+    text, config = _question(home, ("INFO", "server"), ("CONFIG", "GET", "appendfsync"))
+    info = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+    return replace(
+        found,
+        pid=int(info["process_id"]),
+        kind="valkey" if "valkey_version" in info else "redis",
+        version=info.get("valkey_version") or info["redis_version"],
+        fsync=config[1].decode(),
+        uptime_ms=int(info["uptime_in_seconds"]) * 1000,
+    )
 
 
 def set_durability(data: Path, durability: Durability) -> None:

@@ -39,6 +39,7 @@ class Facts:
     run_id: str | None = None
     #: `master` or `slave`.
     role: str = UNKNOWN
+    uptime_ms: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as a JSON object."""
@@ -63,6 +64,7 @@ def probe(link: Link) -> Facts:
     config = {name: value for reply in asked[2:] for name, value in _pairs(reply).items()}
     kind = "valkey" if "valkey_version" in info else info.get("server_name") or hello.get("server", UNKNOWN)
     aof = {"1": "yes", "0": "no"}.get(info.get("aof_enabled", ""), config.get("appendonly", UNKNOWN))
+    uptime = _number(info.get("uptime_in_seconds"))
     return Facts(
         kind="redis" if kind == UNKNOWN and "redis_version" in info else kind,
         version=info.get("valkey_version") or info.get("redis_version") or hello.get("version", UNKNOWN),
@@ -76,6 +78,7 @@ def probe(link: Link) -> Facts:
         pid=_number(info.get("process_id")),
         run_id=info.get("run_id"),
         role=info.get("role", hello.get("role", UNKNOWN)),
+        uptime_ms=None if uptime is None else uptime * 1000,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 
 from streamq.errors import UsageError
 
@@ -18,11 +19,11 @@ from streamq.errors import UsageError
 LONGEST = 36_525 * 86_400.0
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+")
-_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|h|d|w)\s*")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?|\.\d+", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|h|d|w)\s*", re.ASCII)
 _DURATION_HINT = "Write it as 30s, 5m, 1h30m, 250ms or 2d; a bare number is seconds."
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _BYTES = {"": 1, "b": 1} | {
     spelling: base**power
     for power, letter in enumerate("kmgt", start=1)
@@ -30,7 +31,7 @@ _BYTES = {"": 1, "b": 1} | {
 }
 _SIZE_HINT = "Write it as 512 KiB, 256 MiB, 1.5 GiB or 20 MB; a bare number is bytes."
 
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?", re.ASCII)
 _MOMENT_HINT = "Write it as 2027-03-01T08:30, 2027-03-01T08:30:00Z, 2027-03-01, 18:30 or +10m; without a zone it is local time."
 
 
@@ -62,7 +63,7 @@ def seconds(value: object) -> float:
         total += float(part[1]) * _SECONDS[part[2]]
         units.append(_SECONDS[part[2]])
         end = part.end()
-    falling = all(larger > smaller for larger, smaller in zip(units, units[1:], strict=False))
+    falling = all(larger > smaller for larger, smaller in pairwise(units))
     if not units or end != len(text) or not falling:
         raise UsageError(f"{value!r} is not a duration", hint=_DURATION_HINT)
     return _bounded(total, value)
@@ -84,10 +85,10 @@ def duration(value: float) -> str:
     `0.25` is `250ms`, `90` is `1m30s`, `93_784` is `1d2h`. `seconds()` reads every form back, rounded as shown.
     """
     sign, value = ("-", -value) if value < 0 else ("", value)
-    if value == 0:
-        return "0s"
     if value < 1:
-        milliseconds = float(f"{value * 1000:.3g}")
+        milliseconds = round(float(f"{value * 1000:.3g}"), 3)
+        if milliseconds == 0:
+            return "0s"
         if milliseconds < 1000:  # noqa: PLR2004
             return f"{sign}{milliseconds:g}ms"
     if float(f"{value:.3g}") < _SECONDS["m"]:

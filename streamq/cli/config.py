@@ -33,7 +33,7 @@ def config() -> None:
 @click.pass_obj
 def show(state: Any, keys: tuple[str, ...], *, origin: bool) -> None:
     """Print the configuration in force, all of it or the named keys and sections."""
-    settings: Settings = state.settings()
+    settings: Settings = state.settings
     rows = [_row(settings, field) for key, field in fields().items() if not keys or _named(key, keys)]
     if not rows:
         raise UsageError(f"no key or section is named {' or '.join(keys)}", hint="`streamq config show` prints all of them.")
@@ -65,10 +65,12 @@ def _row(settings: Settings, field: Field) -> dict[str, Any]:
 @click.pass_obj
 def check(state: Any, file: Path | None) -> None:
     """Check the configuration in force, or FILE; prints every fault with its line."""
-    settings: Settings = load(file) if file else state.settings()
+    settings: Settings = load(file) if file else state.settings
     where = settings.file or "no config.yaml found, the defaults are in force"
     if state.json:
-        click.echo(json.dumps({"ok": True, "file": str(settings.file) if settings.file else None, "set": sorted(settings.origins)}))
+        click.echo(
+            json.dumps({"ok": True, "file": str(settings.file) if settings.file else None, "set": sorted(settings.origins)})
+        )
     else:
         click.echo(f"ok: {where}; {len(settings.origins)} of {len(fields())} keys set")
 

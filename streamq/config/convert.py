@@ -100,7 +100,7 @@ def _read(field: Field, text: str) -> object:
 def _shown(field: Field, value: object) -> str:
     if isinstance(value, str):
         return repr(mask(value) if field.written == "url" else value)
-    return {True: "true", False: "false", None: "null"}.get(value, repr(value)) if isinstance(value, bool | None) else repr(value)
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else "null" if value is None else repr(value)
 
 
 def _meant(field: Field, value: object) -> str:
@@ -111,7 +111,7 @@ def _meant(field: Field, value: object) -> str:
 
 def did_you_mean(wrong: str, candidates: list[str]) -> str:
     """Return `; did you mean X?` where one of the candidates is close to what was written, else the empty text."""
-    import difflib  # noqa: PLC0415 -- only a wrong configuration pays for it
+    import difflib  # Only a wrong configuration pays for it.
 
     close = difflib.get_close_matches(wrong, candidates, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""

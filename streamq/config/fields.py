@@ -88,7 +88,7 @@ def _walk(section: type[Section], prefix: str) -> Iterator[Field]:
 
 
 def _unwrap(annotation: Any) -> tuple[Any, bool, dict[str, Any]]:
-    """Return an annotation's plain type, whether it allows None, and its merged notes, the outer ones going before the inner ones."""
+    """Return an annotation's plain type, whether it allows None, and its merged notes: the outer go before the inner ones."""
     notes: dict[str, Any] = {}
     optional = False
     while True:

@@ -29,7 +29,7 @@ def read(path: Path, shown: str, environ: Mapping[str, str]) -> Iterator[Raw]:
         shown: how faults name it.
         environ: where `${NAME}` is looked up.
     """
-    import yaml  # noqa: PLC0415 -- 15 ms that a start without a file does not pay
+    import yaml  # 15 ms that a start without a file does not pay.
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         """libyaml where it is built in."""

@@ -55,5 +55,7 @@ def find(cwd: Path, config: str | os.PathLike[str] | None = None) -> Project:
 def _trusted(found: Path, cwd: Path, option: str) -> Path:
     owner = found.stat().st_uid
     if found.parent != cwd and owner not in (0, os.geteuid(), cwd.stat().st_uid):
-        raise UsageError(f"{found} belongs to another user", hint=f"Name it with {option} {found} if you trust it, or another one.")
+        raise UsageError(
+            f"{found} belongs to another user", hint=f"Name it with {option} {found} if you trust it, or another one."
+        )
     return found

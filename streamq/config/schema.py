@@ -1,7 +1,7 @@
 """Every key of the configuration: its name, type, bounds, default and meaning, in one place.
 
-This file is the only source: the documented `config.yaml`, `config schema` (JSON Schema), the check of a user's file, the names of
-the environment variables and `config show` are all made from these classes. A duration is written `30s` and held in seconds; a
+This file is the only source: the documented `config.yaml`, `config schema` (JSON Schema), the check of a user's file, the names
+of the environment variables and `config show` are all made from these classes. A duration is written `30s` and held in seconds; a
 size is written `256 MiB` and held in bytes. Nothing here reads a file; `streamq.config.load` does.
 """
 
@@ -21,11 +21,12 @@ Name = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$(?!\n)", extra={"expected": "1 to 64 letters, digits, dots, hyphens and underscores"}),
 ]
-#: A path: relative ones are relative to the project directory, or to the working directory where an option or the environment says it.
+#: A path: relative ones are relative to the project directory, in an option or the environment to the working directory.
 FilePath = Annotated[str, Meta(min_length=1, extra={"written": "path"})]
 #: An address that may hold a password: it is masked wherever it is printed.
 Url = Annotated[
-    str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:/", extra={"written": "url", "expected": "a URL, such as redis://localhost:6379/0"})
+    str,
+    Meta(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:/", extra={"written": "url", "expected": "a URL, such as redis://localhost:6379/0"}),
 ]
 
 
@@ -39,16 +40,22 @@ class Server(Section, frozen=True, kw_only=True):
     url: Annotated[
         Url | None,
         Meta(
-            description="Address of a server of your own: redis://, rediss:// or unix://. "
-            "null: the embedded server, which is started when it is needed. A password belongs in the environment: redis://:${REDIS_PASSWORD}@host."
+            description=(
+                "Address of a server of your own: redis://, rediss:// or unix://. null: the embedded server, "
+                "which is started when it is needed. A password belongs in the environment: "
+                "redis://:${REDIS_PASSWORD}@host."
+            )
         ),
     ] = None
     data: Annotated[FilePath, Meta(description="Directory of the embedded server and of the catalogue.")] = ".streamq"
     durability: Annotated[
         Literal["everysec", "always"],
         Meta(
-            description="How the embedded server writes to the disk. everysec: each second, a crash of the server can lose the last one or two. "
-            "always: before each answer, nothing acknowledged is lost, sending is slower."
+            description=(
+                "How the embedded server writes to the disk. everysec: each second, a crash of the server can "
+                "lose the last one or two. always: before each answer, nothing acknowledged is lost, sending is "
+                "slower."
+            )
         ),
     ] = "everysec"
     wait: Annotated[Seconds, Meta(ge=0, description="How long senders and commands wait for a server that restarts.")] = 60.0
@@ -57,12 +64,18 @@ class Server(Section, frozen=True, kw_only=True):
 class Queue(Section, frozen=True, kw_only=True):
     """The queue that commands and App() use."""
 
-    name: Annotated[Name, Meta(description="Name of the queue: 1 to 64 letters, digits, dots, hyphens and underscores.")] = "images"
+    name: Annotated[Name, Meta(description="Name of the queue: 1 to 64 letters, digits, dots, hyphens and underscores.")] = (
+        "images"
+    )
     max_size: Annotated[
-        int, Meta(ge=0, description="Most tasks that the queue holds, waiting, scheduled, running and retrying together. 0: no bound.")
+        int,
+        Meta(
+            ge=0, description=("Most tasks that the queue holds, waiting, scheduled, running and retrying together. 0: no bound.")
+        ),
     ] = 1_000_000
     on_full: Annotated[
-        Literal["block", "reject"], Meta(description="What a sender does when the queue is full. block: wait for room. reject: fail at once.")
+        Literal["block", "reject"],
+        Meta(description=("What a sender does when the queue is full. block: wait for room. reject: fail at once.")),
     ] = "block"
 
 
@@ -72,51 +85,80 @@ class Backoff(Section, frozen=True, kw_only=True):
     base: Annotated[Seconds, Meta(ge=0, description="Pause after the first failure.")] = 1.0
     factor: Annotated[float, Meta(ge=1, le=1000, description="Each further pause is this many times longer.")] = 2.0
     cap: Annotated[Seconds, Meta(ge=0, description="Longest pause.")] = 600.0
-    jitter: Annotated[bool, Meta(description="Spread the pauses at random, so that tasks that failed together do not return together.")] = True
+    jitter: Annotated[
+        bool, Meta(description=("Spread the pauses at random, so that tasks that failed together do not return together."))
+    ] = True
 
 
 class Worker(Section, frozen=True, kw_only=True):
     """What consume runs, and how long it may take."""
 
     name: Annotated[Name | None, Meta(description="Name that people see. null: host name and process id.")] = None
-    processes: Annotated[Annotated[int, Meta(ge=1, le=1024)] | None, Meta(description="Processes of a worker. null: one a processor core.")] = None
+    processes: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | None, Meta(description="Processes of a worker. null: one a processor core.")
+    ] = None
     concurrency: Annotated[
-        Annotated[int, Meta(ge=1, le=10_000)] | None, Meta(description="Tasks that one process runs at the same time. null: 4 sync handlers, 100 async ones.")
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Meta(description=("Tasks that one process runs at the same time. null: 4 sync handlers, 100 async ones.")),
     ] = None
     lease: Annotated[
         Seconds,
         Meta(
             ge=1,
             le=86_400,
-            description="A worker that gives no sign of life for this long has lost its tasks. It is renewed while a task runs: tasks may take longer.",
+            description=(
+                "A worker that gives no sign of life for this long has lost its tasks. It is renewed while a task"
+                " runs: tasks may take longer."
+            ),
         ),
     ] = 30.0
-    grace: Annotated[Seconds, Meta(ge=0, description="How long a worker that is asked to stop lets its tasks finish; the rest is handed back.")] = 30.0
+    grace: Annotated[
+        Seconds,
+        Meta(ge=0, description=("How long a worker that is asked to stop lets its tasks finish; the rest is handed back.")),
+    ] = 30.0
     max_deliveries: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="How often a task is tried before it goes to the dead letters, where neither it nor its handler says so.")
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description=(
+                "How often a task is tried before it goes to the dead letters, where neither it nor its handler says so."
+            ),
+        ),
     ] = 5
     backoff: Backoff = field(default_factory=Backoff)
     history: Annotated[int, Meta(ge=0, description="How many of the newest endings are kept for tasks and task show.")] = 10_000
     results: Annotated[Seconds, Meta(ge=1, description="How long a result is kept.")] = 3600.0
-    unknown: Annotated[Seconds, Meta(ge=0, description="How long a task whose name no worker knows waits for one that does.")] = 86_400.0
-    patience: Annotated[Seconds, Meta(ge=0, description="How long a worker waits for a server that is gone before it gives up.")] = 3600.0
+    unknown: Annotated[Seconds, Meta(ge=0, description="How long a task whose name no worker knows waits for one that does.")] = (
+        86_400.0
+    )
+    patience: Annotated[
+        Seconds, Meta(ge=0, description="How long a worker waits for a server that is gone before it gives up.")
+    ] = 3600.0
     prefetch: Annotated[
-        Annotated[int, Meta(ge=0, le=10_000)] | None, Meta(description="Tasks that a process holds beyond those it runs. null: as the measured run times allow.")
+        Annotated[int, Meta(ge=0, le=10_000)] | None,
+        Meta(description=("Tasks that a process holds beyond those it runs. null: as the measured run times allow.")),
     ] = None
-    tasks: Annotated[list[str], Meta(description="Python modules with your own tasks, looked for in the working directory first.")] = []
+    tasks: Annotated[
+        list[str], Meta(description="Python modules with your own tasks, looked for in the working directory first.")
+    ] = []
 
 
 class Produce(Section, frozen=True, kw_only=True):
     """What produce sends when its options do not say."""
 
-    sources: Annotated[list[str], Meta(description="Files, folders and globs to send when none is named. []: the sample photographs.")] = []
+    sources: Annotated[
+        list[str], Meta(description="Files, folders and globs to send when none is named. []: the sample photographs.")
+    ] = []
     output: Annotated[str, Meta(min_length=1, description="Folder of the results, below images.output.")] = "processed"
     name: Annotated[
         str,
         Meta(
             min_length=1,
-            description="Name of a result in that folder. {dir} and {stem} come from the source, below its root; {ext} from the format; "
-            "{operation}, {size} and {hash8} from the task.",
+            description=(
+                "Name of a result in that folder. {dir} and {stem} come from the source, below its root; {ext} "
+                "from the format; {operation}, {size} and {hash8} from the task."
+            ),
         ),
     ] = "{dir}/{stem}_{operation}_{size}.{ext}"
     priority: Annotated[Literal["high", "default", "low"], Meta(description="Priority of tasks that name none.")] = "default"
@@ -137,7 +179,10 @@ class Images(Section, frozen=True, kw_only=True):
     roots: Annotated[
         list[FilePath],
         Meta(
-            min_length=1, description="Folders below which sources are read; relative sources are relative to the first. The samples are always one."
+            min_length=1,
+            description=(
+                "Folders below which sources are read; relative sources are relative to the first. The samples are always one."
+            ),
         ),
     ] = field(default_factory=lambda: ["."])
     output: Annotated[FilePath, Meta(description="Folder below which results are written.")] = "."
@@ -145,7 +190,9 @@ class Images(Section, frozen=True, kw_only=True):
     presets: Annotated[
         dict[Name, dict[str, Any]],
         Meta(
-            description="Named operations for produce --preset NAME, such as card: {operation: resize, width: 400, format: webp}.",
+            description=(
+                "Named operations for produce --preset NAME, such as card: {operation: resize, width: 400, format: webp}."
+            ),
             extra={"expected": "a name with a section of keys, such as card: {operation: resize, width: 400}"},
         ),
     ] = {}
@@ -158,7 +205,10 @@ class Catalogue(Section, frozen=True, kw_only=True):
     url: Annotated[
         Url | None,
         Meta(
-            description="SQLAlchemy address, such as postgresql+psycopg://user:${DB_PASSWORD}@host/db. null: SQLite, catalogue.db in server.data.",
+            description=(
+                "SQLAlchemy address, such as postgresql+psycopg://user:${DB_PASSWORD}@host/db. null: SQLite, "
+                "catalogue.db in server.data."
+            ),
             extra={"expected": "a URL, such as sqlite:////var/lib/streamq/catalogue.db"},
         ),
     ] = None
@@ -167,9 +217,12 @@ class Catalogue(Section, frozen=True, kw_only=True):
 class Log(Section, frozen=True, kw_only=True):
     """Messages on stderr."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least important messages that are shown.")] = "info"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least important messages that are shown.")
+    ] = "info"
     format: Annotated[
-        Literal["auto", "rich", "plain", "json"], Meta(description="auto: rich on a terminal, plain elsewhere. json: one object a line.")
+        Literal["auto", "rich", "plain", "json"],
+        Meta(description="auto: rich on a terminal, plain elsewhere. json: one object a line."),
     ] = "auto"
 
 
@@ -216,5 +269,5 @@ class Settings(Document, frozen=True, kw_only=True):
         return self.catalogue.url or f"sqlite:///{self.data_dir / 'catalogue.db'}"
 
     def path(self, written: str) -> Path:
-        """Return a path of the configuration, absolute: `~` is the home directory, a relative one is below the project directory."""
+        """Return a path of the configuration, absolute: `~` is the home directory, others begin in the project directory."""
         return self.project / Path(written).expanduser()

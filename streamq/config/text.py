@@ -1,7 +1,7 @@
 """The schema as text: the documented `config.yaml`, single values as a file would hold them, and the JSON Schema.
 
-`config.yaml` at the top of the project is `document()`, to the letter, and `config init` writes the same, so that no default and no
-description stands in two places.
+`config.yaml` at the top of the project is `document()`, to the letter, and `config init` writes the same, so that no default and
+no description stands in two places.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WIDTH = 110
 _INDENT = "  "
 _HEADER = """\
 streamq: every key and its default. Delete what you do not change; a key that is absent has its default.
-An option goes before the environment, the environment (STREAMQ_WORKER__LEASE=1m) before this file, this file before the defaults.
+An option goes before the environment (STREAMQ_WORKER__LEASE=1m), that before this file, this file before the defaults.
 Durations are written 250ms, 30s, 5m, 1h30m, 2d or as seconds, sizes 512 KiB, 256 MiB or as bytes.
 ${NAME} is taken from the environment. Relative paths are relative to the folder of this file.
 """
@@ -41,7 +41,11 @@ def document() -> str:
             if name not in opened:
                 opened.add(name)
                 indent = _INDENT * (depth - 1)
-                lines += [*([""] if depth == 1 else []), *_comment(_meaning(sections()[name]), indent), f"{indent}{parts[depth - 1]}:"]
+                lines += [
+                    *([""] if depth == 1 else []),
+                    *_comment(_meaning(sections()[name]), indent),
+                    f"{indent}{parts[depth - 1]}:",
+                ]
         indent = _INDENT * (len(parts) - 1)
         lines += [*_comment(field.description, indent), f"{indent}{parts[-1]}: {written(field, field.default)}"]
     return "\n".join(lines) + "\n"
@@ -83,4 +87,5 @@ def _meaning(section: type[Section]) -> str:
 
 
 def _comment(text: str, indent: str) -> list[str]:
-    return [f"{indent}# {line}" for line in textwrap.wrap(text, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False)]
+    lines = textwrap.wrap(text, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False)
+    return [f"{indent}# {line}" for line in lines]

@@ -11,7 +11,7 @@ import re
 MASK = "***"
 
 # Greedy up to the last @, since a password that was not percent-encoded may hold any character.
-_USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@")
+_USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@", re.DOTALL)
 _PARAMETER = re.compile(r"([?&](?:[^=&]*_)?(?:password|passwd|pwd|token|secret)=)[^&#]*", re.IGNORECASE)
 
 

@@ -1,0 +1,87 @@
+"""What every test can use: one server a session, a fresh queue name a test, waiting without sleeping, and a check for leaks."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import pytest
+import redis
+
+from streamq.server import embedded
+
+T = TypeVar("T")
+
+_queues = itertools.count(1)
+
+
+def wait_until(predicate: Callable[[], T], description: str, timeout: float = 30) -> T:
+    """Call a predicate until it returns something true, and return that; fail with the description and what was last seen.
+
+    Args:
+        predicate: asked again and again, with short and growing pauses.
+        description: what is waited for, such as "the worker has ended".
+        timeout: seconds after which the test fails; generous, since a right program is never near it.
+    """
+    end = time.monotonic() + timeout
+    pause = 0.001
+    while not (seen := predicate()):
+        if time.monotonic() > end:
+            pytest.fail(f"after {timeout:g} s, not yet: {description}; last seen: {seen!r}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data directory of the session's server, which is the embedded one, as users have it."""
+    data = tmp_path_factory.mktemp("server") / ".streamq"
+    yield data
+    embedded.stop(data)
+
+
+@pytest.fixture(scope="session")
+def server(data_dir: Path) -> str:
+    """The address of the session's server, as `--url` takes it."""
+    return f"unix://{embedded.ensure(data_dir)}"
+
+
+@pytest.fixture
+def client(server: str) -> Iterator[redis.Redis]:
+    """A plain client of the session's server: what a stranger with redis-py would use. Replies are bytes."""
+    with redis.Redis.from_url(server) as connection:
+        yield connection
+
+
+@pytest.fixture
+def queue_name(request: pytest.FixtureRequest) -> str:
+    """A queue that no other test uses; it carries the test's name, so that a key tells where it came from."""
+    return f"{request.node.originalname[:40]}-{os.getpid()}-{next(_queues)}"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the configuration of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith("STREAMQ_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """After each test no child process and no thread that it started is left; the embedded server is nobody's child."""
+    children, threads = set(_children()), set(threading.enumerate())
+    yield
+    wait_until(lambda: not set(_children()) - children, "the test's child processes have ended and were waited for", 10)
+    left = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
+    wait_until(lambda: not any(thread.is_alive() for thread in left), f"the test's threads have ended: {left}", 10)
+
+
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)

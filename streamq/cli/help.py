@@ -1,0 +1,53 @@
+"""Help pages for a terminal, drawn by rich-click. Loaded only when somebody who looks at a terminal asks for one.
+
+Commands are plain click commands, so that running one never pays for Rich; for its page a command is copied into rich-click's
+form.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich_click import RichCommand, RichContext, RichGroup, RichHelpConfiguration
+
+from streamq.cli.options import everywhere
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def page(ctx: click.Context, commands: Mapping[str, str]) -> str:
+    """The help page of the command of a context.
+
+    Args:
+        ctx: the context.
+        commands: name -> short help of the commands below it.
+    """
+    command = ctx.command
+    shared = [name for option in everywhere() for name in option.opts]
+    options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
+    own = [param.opts[-1] for param in options if not {*param.opts} & {*shared}]
+    groups: list[Any] = [
+        {"name": "Options of this command", "options": own},
+        {"name": "Options of every command", "options": shared},
+    ]
+    config = RichHelpConfiguration(
+        text_markup="ansi",
+        text_emojis=False,
+        max_width=110,
+        commands_before_options=True,
+        option_groups={"*": groups},
+    )
+    parts: dict[str, Any] = {
+        "name": command.name,
+        "params": command.params,
+        "help": command.help,
+        "epilog": command.epilog,
+        "commands": {name: RichCommand(name=name, help=text) for name, text in commands.items()},
+    }
+    if not commands:
+        del parts["commands"]
+    drawn = RichGroup(**parts) if commands else RichCommand(**parts)
+    copy = RichContext(drawn, info_name=ctx.command_path, rich_help_config=config, help_option_names=ctx.help_option_names)
+    return copy.get_help().rstrip("\n")

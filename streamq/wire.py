@@ -1,0 +1,239 @@
+"""A task on the wire: the fields of a stream entry, and back.
+
+Any client may add a task with a plain XADD, so what comes in is judged here before anything acts on it: `parse` gives a `Task` or
+a `Malformed` that says what is wrong, and the worker moves such an entry to the dead letters, whole. What goes out is built here
+too, in one order of fields, so that Redis shares their names between neighbouring entries.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final
+
+import msgspec
+
+from streamq.errors import InvalidTask
+from streamq.keys import is_id, sent_ms
+
+#: The newest version of the format that this streamq understands (field `v`; an entry without one is version 1).
+VERSION: Final = 1
+#: Longest name of a task, in characters.
+NAME_MOST: Final = 200
+#: Largest arguments of a task that is sent, in bytes of JSON. Larger ones belong in a file or a store, their address in the task.
+ARGS_MOST: Final = 1 << 20
+#: Longest unique key, in bytes.
+KEY_MOST: Final = 512
+#: Most deliveries that a task may ask for.
+DELIVERIES_MOST: Final = 1_000_000
+#: Latest time and longest time limit, in ms: a hundred years of them stay exact integers in Lua's doubles.
+MS_MOST: Final = 1 << 52
+
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,200})?", re.DOTALL)
+_DIGITS: Final = re.compile(rb"[0-9]{1,16}")
+#: Decoding into a struct without fields skips every value: it checks that this is a JSON object and builds nothing.
+_check_object = msgspec.json.Decoder(msgspec.defstruct("Object", [])).decode
+
+
+class Malformed(InvalidTask):
+    """An entry of the stream is no task, or its arguments do not fit its handler: no attempt can succeed."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task as its entry describes it.
+
+    `id` stays the same for the task's whole life; `address` is where it stands now. Times are ms since the epoch, server's clock.
+    """
+
+    id: str
+    address: str
+    name: str
+    #: The arguments: a JSON object, not decoded.
+    args: bytes
+    #: Time limit of one run, ms.
+    timeout_ms: int | None = None
+    #: How often it may be delivered.
+    max_deliveries: int | None = None
+    #: When it is too late to start it.
+    expires_ms: int | None = None
+    #: Its unique key.
+    key: str | None = None
+    #: W3C `traceparent` of the sender.
+    trace: str | None = None
+    version: int = VERSION
+    #: Of a task that was sent with a delay: the letter of its priority, and when it is due.
+    priority: str | None = None
+    due_ms: int | None = None
+    #: Fields that streamq does not know; bytes that are no UTF-8 are written `\\xNN`.
+    extra: dict[str, str] = {}
+
+    @property
+    def sent_ms(self) -> int:
+        """When the task was sent."""
+        return sent_ms(self.id)
+
+
+def parse(address: str, fields: list[bytes]) -> Task:
+    """Return the task that an entry holds.
+
+    Args:
+        address: where the entry stands.
+        fields: names and values, in turn.
+
+    Raises:
+        Malformed: the entry is no task; the error says why.
+    """
+    if len(fields) == 4 and fields[0] == b"task" and fields[2] == b"args":  # noqa: PLR2004 - the common case, two pairs
+        return Task(address, address, _name(fields[1]), _object(fields[3]))
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    if len(values) * 2 != len(fields):
+        raise Malformed("the entry has a field twice")
+    for required in (b"task", b"args"):
+        if required not in values:
+            raise Malformed(f"the entry has no field '{required.decode()}'")
+    take = values.pop
+    name, args = _name(take(b"task")), _object(take(b"args"))
+    version = _number("v", take(b"v", None), 1, MS_MOST) or VERSION
+    if version > VERSION:
+        raise Malformed(f"the entry has version {version} of the format, this streamq knows {VERSION}", hint="update the workers")
+    return Task(
+        id=_id(take(b"id", None)) or address,
+        address=address,
+        name=name,
+        args=args,
+        timeout_ms=_number("timeout", take(b"timeout", None), 1, MS_MOST),
+        max_deliveries=_number("max", take(b"max", None), 1, DELIVERIES_MOST),
+        expires_ms=_number("expires", take(b"expires", None), 1, MS_MOST),
+        key=_text("key", take(b"key", None)) or None,
+        trace=_text("trace", take(b"trace", None)),
+        version=version,
+        priority=_text("priority", take(b"priority", None)),
+        due_ms=_number("due", take(b"due", None), 0, MS_MOST),
+        extra={_shown(field): _shown(value) for field, value in values.items()},
+    )
+
+
+def id_of(address: str, fields: list[bytes]) -> str:
+    """Return the id of an entry, be it a task or not: its field `id`, else the address where it stands."""
+    for field, value in zip(fields[::2], fields[1::2], strict=True):
+        if field == b"id":
+            return _shown(value)
+    return address
+
+
+def name_of(fields: list[bytes]) -> str:
+    """Return the task's name in an entry that may be no task, as it may be shown; `?` where there is none."""
+    for field, value in zip(fields[::2], fields[1::2], strict=True):
+        if field == b"task":
+            return _shown(value)[:NAME_MOST] or "?"
+    return "?"
+
+
+def entry_fields(
+    name: str,
+    args: bytes,
+    *,
+    timeout_ms: int | None = None,
+    max_deliveries: int | None = None,
+    key: str | None = None,
+    trace: str | None = None,
+) -> list[str | bytes | int]:
+    """Return the fields of an entry to send; what is default is left out.
+
+    Raises:
+        InvalidTask: a value is too long or out of range, or the arguments are no JSON object.
+    """
+    fields: list[str | bytes | int] = ["task", check_name(name), "args", _sendable(args)]
+    if timeout_ms is not None:
+        fields += "timeout", _in_range("timeout", timeout_ms, MS_MOST)
+    if max_deliveries is not None:
+        fields += "max", _in_range("max_deliveries", max_deliveries, DELIVERIES_MOST)
+    if key is not None:
+        if not 0 < len(key.encode()) <= KEY_MOST:
+            raise InvalidTask(f"a unique key has 1 to {KEY_MOST} bytes, not {len(key.encode())}")
+        fields += "key", key
+    if trace is not None:
+        if not _TRACE.fullmatch(trace):
+            raise InvalidTask(f"trace: {trace!r} is no W3C traceparent")
+        fields += "trace", trace
+    return fields
+
+
+def check_name(name: str) -> str:
+    """Return the name of a task.
+
+    Raises:
+        InvalidTask: it is empty, longer than `NAME_MOST` or holds what cannot be printed.
+    """
+    if not _is_task_name(name):
+        raise InvalidTask(f"{name[:NAME_MOST]!r} is no name of a task", hint=f"A name has 1 to {NAME_MOST} printable characters.")
+    return name
+
+
+def _is_task_name(name: str) -> bool:
+    return 0 < len(name) <= NAME_MOST and name.isprintable()
+
+
+@functools.lru_cache(1024)
+def _name(raw: bytes) -> str:
+    """A task's name, checked once: the few names of a queue come again and again."""
+    name = _text("task", raw)
+    if name is None or not _is_task_name(name):
+        raise Malformed(f"field 'task': expected a name of 1 to {NAME_MOST} printable characters")
+    return name
+
+
+def _object(raw: bytes) -> bytes:
+    """Arguments that are a JSON object, whatever is in it; a handler's decoder judges its members."""
+    try:
+        _check_object(raw)
+        if not raw.isascii():
+            raw.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"field 'args': expected a JSON object: {error}") from None
+    except RecursionError:
+        raise Malformed("field 'args': the JSON is nested too deeply") from None
+    return raw
+
+
+def _sendable(args: bytes) -> bytes:
+    if len(args) > ARGS_MOST:
+        raise InvalidTask(
+            f"the arguments have {len(args)} bytes of JSON, at most {ARGS_MOST} are sent",
+            hint="Write what is large to a file or a store, and send where it is.",
+        )
+    return _object(args)
+
+
+def _in_range(field: str, number: int, most: int) -> int:
+    if not 1 <= number <= most:
+        raise InvalidTask(f"{field}: expected a number from 1 to {most}, not {number}")
+    return number
+
+
+def _number(field: str, raw: bytes | None, least: int, most: int) -> int | None:
+    if raw is None:
+        return None
+    if not _DIGITS.fullmatch(raw) or not least <= (number := int(raw)) <= most:
+        raise Malformed(f"field '{field}': expected a number from {least} to {most}, not {_shown(raw[:40])!r}")
+    return number
+
+
+def _text(field: str, raw: bytes | None) -> str | None:
+    if raw is None:
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise Malformed(f"field '{field}': expected UTF-8") from None
+
+
+def _id(raw: bytes | None) -> str | None:
+    text = _text("id", raw)
+    if text is not None and not is_id(text):
+        raise Malformed(f"field 'id': {text[:40]!r} is no id of a task; the field is reserved")
+    return text
+
+
+def _shown(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")

@@ -7,6 +7,7 @@ arguments, so that what was accepted fits the handler, and what does not fit nev
 from __future__ import annotations
 
 import inspect
+import math
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _encoder = msgspec.json.Encoder(enc_hook=signatures.encode_hook)
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_to_builtins = msgspec.to_builtins
 _astuple = msgspec.structs.astuple
 
 
@@ -111,6 +113,8 @@ class TaskDefinition:
             raw = _encoder.encode(values)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidTask(f"task {self.name}: {self._unsendable(values, error)}") from None
+        if b"null" in raw and (name := _not_finite(values)):
+            raise InvalidTask(f"task {self.name}: parameter {name}: JSON has no infinite number and no NaN")
         if len(raw) > ARGS_MOST:
             raise InvalidTask(
                 f"task {self.name}: the arguments have {len(raw)} bytes of JSON, at most {ARGS_MOST} are sent",
@@ -216,6 +220,21 @@ class TaskDefinition:
             except msgspec.ValidationError as error:
                 raise ValueError(f"{_readable(str(error))}: parameter {name}") from None
         return rest
+
+
+def _not_finite(values: Mapping[str, Any]) -> str | None:
+    """Name of a value that holds a NaN or an infinity, which msgspec would write as null."""
+
+    def occurs(value: Any) -> bool:
+        if isinstance(value, float):
+            return not math.isfinite(value)
+        if isinstance(value, dict):
+            value = value.values()
+        elif not isinstance(value, list | tuple):
+            return False
+        return any(map(occurs, value))
+
+    return next((name for name, value in values.items() if occurs(_to_builtins(value, enc_hook=signatures.encode_hook))), None)
 
 
 def timeout_ms(timeout: Duration | None) -> int | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CONTEXT_NAMES: Final = frozenset({"Context", "Context | None", "Optional[Context]", "None | Context"})
+_SCALARS: Final = (type(None), bool, int, float, str, bytes)
 
 
 class Arguments(msgspec.Struct):
@@ -94,7 +95,7 @@ def struct_of(signature: Signature) -> type[Arguments]:
         if parameter.default is inspect.Parameter.empty:
             fields.append((field, parameter.type))
         else:
-            fields.append((field, parameter.type, msgspec.field(default_factory=_returns(parameter.default))))
+            fields.append((field, parameter.type, _default(parameter.default)))
     if signature.rest is not None:
         fields.append(("rest", Any, msgspec.field(default=None)))
         rename["rest"] = "**"
@@ -165,8 +166,9 @@ def _is_foreign(info: Any) -> bool:
     return any(_is_foreign(each) for each in inner if each is not None)
 
 
-def _returns(value: Any) -> Callable[[], Any]:
-    return lambda: value
+def _default(value: Any) -> Any:
+    """The default of a field: the object itself, as Python has it for parameters, where msgspec would copy it or refuse it."""
+    return value if isinstance(value, _SCALARS) else msgspec.field(default_factory=lambda: value)
 
 
 def where(function: Callable[..., Any]) -> str:

@@ -1,6 +1,6 @@
 -- The heartbeat of a supervisor's consumers, and the fleet's watch on the server's clock.
 -- ARGV    lease_ms run_id ttl_ms, then a consumer: name card running
---         card "<lease_ms> <json>"; running "\naddress started_ms" a run
+--         card "<lease_ms> <json>"; running "\naddress started_ms" a run, kept behind the time of the beat
 -- Returns the server's time. A gap of more than half a lease between anybody's beats, a step back of the clock, or another run of
 -- the server looks like idle workers: for one lease nothing is reaped by time alone.
 -- @include clock
@@ -15,6 +15,6 @@ redis.call('HSET', K.control, 'beat', now, 'run', run_id)
 for i = 4, #ARGV, 3 do
   redis.call('ZADD', K.workers, now + ttl, ARGV[i])
   redis.call('HSET', K.fleet, ARGV[i], ARGV[i + 1])
-  redis.call('HSET', K.running, ARGV[i], ARGV[i + 2])
+  redis.call('HSET', K.running, ARGV[i], now .. ARGV[i + 2])
 end
 return now

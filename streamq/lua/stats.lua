@@ -1,14 +1,15 @@
 -- The figures of a queue, all read at one instant; nothing is scanned.
 -- ARGV    minutes: how many minutes back the figures by minute are wanted for
--- Returns {now, {xlen, pending, entries_added or -1} by stream h d l s, {zcard by zset}, dead, stats, minutes, workers, fleet, running, paused}
---         zsets: retry h d l, again h d l, scheduled h d l, suspects h d l s; stats, minutes, workers, fleet, running flat pairs
+-- Returns {now, {xlen, pending, entries_added or -1} by stream h d l s, {zcard by zset}, dead, stats, minutes, workers, fleet, seen, held, paused}
+--         zsets: retry h d l, again h d l, scheduled h d l, suspects h d l s; the rest but `paused` are flat pairs:
+--         workers consumer → heartbeat expiry, seen consumer → last beat, held consumer → pending entries in one stream
 -- @include address
 -- @include clock
 -- @include record
 -- @include parked
 
 local now = clock()
-local streams, zsets = {}, {}
+local streams, zsets, held = {}, {}, {}
 for _, letter in ipairs(LETTERS) do
   local pending = redis.pcall('XPENDING', STREAM[letter], GROUP)
   local info, added = redis.pcall('XINFO', 'STREAM', STREAM[letter]), -1
@@ -20,11 +21,21 @@ for _, letter in ipairs(LETTERS) do
     added = 0
   end
   streams[#streams + 1] = {redis.call('XLEN', STREAM[letter]), pending.err and 0 or pending[1], added}
+  for _, row in ipairs(not pending.err and pending[4] or {}) do
+    held[#held + 1] = row[1]
+    held[#held + 1] = row[2]
+  end
 end
 for _, of in ipairs({RETRY, AGAIN, SCHEDULED}) do
   for _, letter in ipairs({'h', 'd', 'l'}) do zsets[#zsets + 1] = redis.call('ZCARD', of[letter]) end
 end
 for _, letter in ipairs(LETTERS) do zsets[#zsets + 1] = redis.call('ZCARD', SUSPECTS[letter]) end
+
+local fleet, seen = redis.call('HGETALL', K.fleet), {}
+for i = 1, #fleet, 2 do
+  seen[#seen + 1] = fleet[i]
+  seen[#seen + 1] = (redis.call('HGET', K.running, fleet[i]) or ''):match('^%d*')
+end
 
 local minute, minutes = math.floor(now / 60000), {}
 for back = 0, tonumber(ARGV[1]) - 1 do
@@ -45,6 +56,5 @@ for back = 0, tonumber(ARGV[1]) - 1 do
 end
 return {
   now, streams, zsets, redis.call('XLEN', K.dead), redis.call('HGETALL', K.stats), minutes,
-  redis.call('ZRANGE', K.workers, 0, -1, 'WITHSCORES'), redis.call('HGETALL', K.fleet), redis.call('HGETALL', K.running),
-  redis.call('HEXISTS', K.control, 'paused'),
+  redis.call('ZRANGE', K.workers, 0, -1, 'WITHSCORES'), fleet, seen, held, redis.call('HEXISTS', K.control, 'paused'),
 }

@@ -1,4 +1,7 @@
-"""What every test can use: one server a session, a fresh queue name a test, waiting without sleeping, and a check for leaks."""
+"""What every test can use: one server a session, a fresh queue name a test, waiting without sleeping, and a check for leaks.
+
+What is no fixture is imported: `from tests.conftest import wait_until`.
+"""
 
 from __future__ import annotations
 
@@ -76,12 +79,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """After each test no child process and no thread that it started is left; the embedded server is nobody's child."""
-    children, threads = set(_children()), set(threading.enumerate())
+    children, threads = _children(), set(threading.enumerate())
     yield
-    wait_until(lambda: not set(_children()) - children, "the test's child processes have ended and were waited for", 10)
+    try:
+        wait_until(lambda: not _children() - children, "the test's child processes have ended and were waited for", 10)
+    finally:
+        for child in _children() - children:
+            child.kill()
     left = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
     wait_until(lambda: not any(thread.is_alive() for thread in left), f"the test's threads have ended: {left}", 10)
 
 
-def _children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))

@@ -11,14 +11,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
+from streamq.cli.render import Column, note
 from streamq.config import load, mask, text
-from streamq.config.fields import Field, fields
+from streamq.config.fields import Field, fields, sections
 from streamq.config.project import FILE
 from streamq.errors import StreamqError, UsageError
 
 if TYPE_CHECKING:
+    from streamq.cli.state import State
     from streamq.config import Settings
 
 
@@ -31,68 +33,59 @@ def config() -> None:
 @click.option("--origin", is_flag=True, help="Show where each value comes from.")
 @click.argument("keys", nargs=-1, metavar="[KEY|SECTION]...")
 @click.pass_obj
-def show(state: Any, keys: tuple[str, ...], *, origin: bool) -> None:
+def show(state: State, keys: tuple[str, ...], *, origin: bool) -> None:
     """Print the configuration in force, all of it or the named keys and sections."""
-    settings: Settings = state.settings
-    rows = [_row(settings, field) for key, field in fields().items() if not keys or _named(key, keys)]
-    if not rows:
-        raise UsageError(f"no key or section is named {' or '.join(keys)}", hint="`streamq config show` prints all of them.")
-    if state.json:
-        for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
-        return
-    width = max(len(row["key"]) + len(row["written"]) for row in rows) + 2
-    for row in rows:
-        line = f"{row['key']}: {row['written']}"
-        click.echo(f"{line:<{width}}  # {row['origin']}" if origin else line)
-
-
-def _named(key: str, names: tuple[str, ...]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)
+    for name in keys:
+        if name not in fields() and name not in sections():
+            raise UsageError(f"no key or section is named {name}", hint="`streamq config show` prints all of them.")
+    columns = [Column("key", lambda row: row["key"]), Column("value", lambda row: row["written"], wrap=True)]
+    if origin:
+        columns.append(Column("from", lambda row: row["origin"]))
+    asked = [field for key, field in fields().items() if not keys or any(f"{key}.".startswith(f"{name}.") for name in keys)]
+    state.out.rows([_row(state.settings, field) for field in asked], columns)
 
 
 def _row(settings: Settings, field: Field) -> dict[str, Any]:
     value = text.current(settings, field.key)
     if field.written == "url" and value is not None:
         value = mask(value)
-    origins = [where for key, where in settings.origins.items() if key == field.key or key.startswith(f"{field.key}.")]
-    where = ", ".join(dict.fromkeys(origins)) or "default"
-    return {"key": field.key, "value": value, "written": text.written(field, value), "origin": where}
+    where = [origin for key, origin in settings.origins.items() if f"{key}.".startswith(f"{field.key}.")]
+    origin = ", ".join(dict.fromkeys(where)) or "default"
+    return {"key": field.key, "value": value, "written": text.written(field, value), "origin": origin}
 
 
 @config.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path())
 @click.pass_obj
-def check(state: Any, file: Path | None) -> None:
-    """Check the configuration in force, or FILE; prints every fault with its line."""
-    settings: Settings = load(file) if file else state.settings
-    where = settings.file or "no config.yaml found, the defaults are in force"
+def check(state: State, file: str | None) -> None:
+    """Check FILE, or the configuration in force, and print every fault with its line."""
+    settings = load(file) if file else state.settings
     if state.json:
-        click.echo(
-            json.dumps({"ok": True, "file": str(settings.file) if settings.file else None, "set": sorted(settings.origins)})
-        )
+        state.out.write({"ok": True, "file": settings.file and str(settings.file), "set": list(settings.origins)})
     else:
-        click.echo(f"ok: {where}; {len(settings.origins)} of {len(fields())} keys set")
+        where = settings.file or f"no {FILE} here or further up, the defaults are in force"
+        state.out.line(f"ok: {where}; {len(settings.origins)} of {len(fields())} keys are set")
 
 
 @config.command()
 @click.option("--force", is_flag=True, help=f"Replace a {FILE} that is there.")
 def init(*, force: bool) -> None:
     """Write a documented config.yaml, with every key and its default, into the working directory."""
-    path = Path(FILE)
+    path = Path(FILE).absolute()
+    made = path.with_name(f".{FILE}.{os.getpid()}.tmp")
     try:
+        made.write_text(text.document(), encoding="utf-8")
         if force:
-            made = path.with_name(f".{FILE}.{os.getpid()}.tmp")
-            made.write_text(text.document(), encoding="utf-8")
             made.replace(path)
         else:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text.document())
+            path.hardlink_to(made)  # Unlike a rename, a link never replaces what is there.
     except FileExistsError:
-        raise UsageError(f"{path.absolute()} is there already", hint="--force replaces it.") from None
+        raise UsageError(f"{path} is there already", hint="--force replaces it.") from None
     except OSError as error:
-        raise StreamqError(f"{path.absolute()} cannot be written: {error.strerror}") from None
-    click.echo(f"wrote {path.absolute()}")
+        raise StreamqError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        made.unlink(missing_ok=True)
+    note(f"wrote {path}")
 
 
 @config.command()

@@ -1,0 +1,39 @@
+"""Servers of their own for the tests that stop, kill, pause and starve them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.integration.server.servers import Serve, answers, free_port, kill_server, real_server
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A data directory that does not exist yet; whatever is started in it is killed after the test."""
+    data = tmp_path / "project" / ".streamq"
+    data.parent.mkdir()
+    yield data
+    kill_server(data)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start servers that a URL reaches."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str) -> int:
+        port = free_port()
+        command = [str(real_server()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path), *options]
+        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        wait_until(lambda: answers(port), f"a server answers at port {port}")
+        return port
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

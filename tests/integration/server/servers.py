@@ -1,0 +1,95 @@
+"""What the tests of the server do to servers and processes: find, kill, start, and play one that is no Redis."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from streamq.server import binary
+from tests.conftest import wait_until
+
+#: Starts a server on a loopback port, with options of its own, and gives that port.
+Serve = Callable[..., int]
+
+
+def servers_of(data: Path) -> list[psutil.Process]:
+    """The server processes whose working directory is a data directory."""
+    found = []
+    for process in psutil.process_iter(["cwd", "cmdline", "status"]):
+        info = process.info
+        if info["cwd"] == str(data) and info["status"] != psutil.STATUS_ZOMBIE and info["cmdline"]:
+            found.append(process)
+    return found
+
+
+def kill_server(data: Path) -> None:
+    """Kill the server of a data directory with SIGKILL and wait until it is gone."""
+    for process in servers_of(data):
+        process.send_signal(signal.SIGKILL)
+    wait_until(lambda: not servers_of(data), "the server is gone")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether somebody accepts connections at a loopback port."""
+    with socket.socket() as link:
+        return link.connect_ex(("127.0.0.1", port)) == 0
+
+
+def python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start a Python process that runs some code; its stdout is a pipe."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    """Wait for a process that has to succeed, and return what it printed."""
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out
+
+
+def program(path: Path, says: str, does: str) -> Path:
+    """Write a server binary for a test: a script that says its version and does something else."""
+    path.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo "{says}"; exit; fi\n{does}\n')
+    path.chmod(0o755)
+    return path
+
+
+def real_server() -> Path:
+    """The server binary that is found here."""
+    return binary.find()[0]
+
+
+def in_child(call: Callable[[], object]) -> str:
+    """Run a call in a forked child, as an unprivileged user where that is possible; `ok` or the error, `TypeName: message`."""
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            call()
+            text = "ok"
+        except BaseException as error:  # noqa: BLE001 - the parent judges it
+            text = f"{type(error).__name__}: {error}"
+        os.write(writer, text.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    return text

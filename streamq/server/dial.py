@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import socket
 
 _FORMS = "such as redis://USER:PASSWORD@HOST:6379/0, rediss://HOST:6379 or unix:///run/redis.sock"
+_PLAIN = "use redis:// for a server without TLS"
 #: Of no use to a single connection, though redis-py's URLs may carry them.
 _POOL_OPTIONS = ("max_connections", "timeout", "retry_on_error")
 
@@ -81,14 +82,13 @@ def _translated(error: redis.exceptions.RedisError, where: str) -> ServerError:
             hint="name its authority with ?ssl_ca_certs=FILE at the end of the URL",
         )
     if isinstance(cause, ssl.SSLError):
-        return ServerUnusable(
-            f"{where} does not speak TLS: {cause.reason or cause}", hint="use redis:// for a server without TLS"
-        )
+        return ServerUnusable(f"{where} does not speak TLS: {cause.reason or cause}", hint=_PLAIN)
     if isinstance(cause, FileNotFoundError | ssl.SSLError) and where.startswith("rediss://"):
         return ServerUnusable(f"a file that {where} names is missing: {cause}")
     if isinstance(cause, PermissionError):
         return ServerUnusable(f"{where} may not be opened: {cause.strerror}", hint="run as a user who may use its socket")
     if isinstance(error, redis.exceptions.TimeoutError):
-        return ServerUnreachable(f"{where} does not answer")
+        # A server without TLS waits for the end of a line that the greeting of TLS does not have.
+        return ServerUnreachable(f"{where} does not answer", hint=_PLAIN if where.startswith("rediss://") else None)
     reason = (cause.strerror if isinstance(cause, OSError) else None) or error
     return ServerUnreachable(f"no server answers at {where}: {reason}", hint="is it running, and is the address right?")

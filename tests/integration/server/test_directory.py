@@ -28,7 +28,7 @@ def test_a_directory_that_cannot_be_written_is_refused() -> None:
     """The reason is the system's, the hint names --data."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o555)
-        said = in_child(lambda: embedded.ensure(Path(folder, ".streamq")))
+        said = in_child(lambda: embedded.ensure(Path(folder, ".streamq")), unprivileged=True)
         assert said.startswith("ServerUnusable: the data directory")
         assert "Permission denied" in said
         Path(folder).chmod(0o755)

@@ -5,13 +5,6 @@
 
 local made = 0
 for _, letter in ipairs(LETTERS) do
-  local reply = redis.pcall('XGROUP', 'CREATE', STREAM[letter], GROUP, '0', 'MKSTREAM')
-  if not reply.err then
-    made = made + 1
-    redis.call('XGROUP', 'DESTROY', STREAM[letter], GROUP)
-    make_group(letter)
-  elseif not reply.err:find('BUSYGROUP', 1, true) then
-    return reply
-  end
+  if ensure_group(letter) then made = made + 1 end
 end
 return made

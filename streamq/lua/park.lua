@@ -12,15 +12,18 @@
 
 local consumer, refused, now, retried = ARGV[1], {}, clock(), 0
 for i = 2, #ARGV, 5 do
-  local address, count, delay, kind, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4]
+  local address, count, delay, kind, attempt = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4]
   if held(address, consumer, count) then
     local stream, entry = split(address)
     redis.call('XCLAIM', stream, GROUP, consumer, 0, entry, 'JUSTID')
-    local _, forgiven, crashes, unknown, attempts = record(address)
-    if kind == 'retry' then retried = retried + 1 else forgiven = forgiven + 1 end
-    if kind ~= 'unknown' and kind ~= 'release' then unknown = 0
-    elseif kind == 'unknown' and unknown == 0 then unknown = now end
-    park(address, now + delay, count, forgiven, crashes, unknown, with_attempt(attempts, attempt))
+    local known, forgiven, crashes, unknown, attempts = record(address)
+    count = count_to_park(address, count, known)
+    if count then
+      if kind == 'retry' then retried = retried + 1 else forgiven = forgiven + 1 end
+      if kind ~= 'unknown' and kind ~= 'release' then unknown = 0
+      elseif kind == 'unknown' and unknown == 0 then unknown = now end
+      park(address, now + delay, count, forgiven, crashes, unknown, with_attempt(attempts, attempt))
+    end
   else
     refused[#refused + 1] = address
   end

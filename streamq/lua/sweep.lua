@@ -33,10 +33,7 @@ for i = 1, #lanes[2], 2 do
 end
 redis.call('HSET', K.control, 'cursor:lanes', lanes[1])
 
-for _, letter in ipairs(LETTERS) do
-  local groups = redis.pcall('XINFO', 'GROUPS', STREAM[letter])
-  if groups.err or #groups == 0 then make_group(letter) end
-end
+for _, letter in ipairs(LETTERS) do ensure_group(letter) end
 
 if now < tonumber(control[2] or 0) then return {0, suspects_due(), '1'} end
 

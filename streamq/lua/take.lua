@@ -11,6 +11,7 @@
 -- @include parked
 -- @include group
 -- @include handout
+-- @include admission
 
 local consumer, want, due_first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, state, got, parked, fresh = clock(), 'ok', 0, {}, {}
@@ -50,25 +51,18 @@ local function take_all_due(letter, n)
   take_due(SCHEDULED[letter], 's', top - got)
 end
 
--- At or below the mark: what is parked stays parked, what was handed out before goes on counting.
 local function admit(letter, entries)
   local skipped = false
   for _, entry in ipairs(entries) do
     local address = letter .. entry[1]
-    if not at_or_below(entry[1], marks[letter]) then
-      parked[#parked + 1] = {address, 1, 0, 0, 0, entry[2], ''}
+    local task = {address, 1, 0, 0, 0, ''}
+    if at_or_below(entry[1], marks[letter]) then task = admitted(address, consumer) end
+    if task then
+      table.insert(task, 6, entry[2])
+      parked[#parked + 1] = task
       got = got + 1
-    elseif parked_in(address, letter) then
-      redis.call('XACK', STREAM[letter], GROUP, entry[1])
-      skipped = true
     else
-      local count, forgiven, crashes, unknown, attempts = record(address)
-      count = count + 1
-      if count > 1 then
-        redis.call('XCLAIM', STREAM[letter], GROUP, consumer, 0, entry[1], 'RETRYCOUNT', count, 'JUSTID')
-      end
-      parked[#parked + 1] = {address, count, forgiven, crashes, unknown, entry[2], attempts:sub(2)}
-      got = got + 1
+      skipped = true
     end
   end
   return skipped
@@ -103,11 +97,14 @@ local function rebuild_later()
       local crashes = select(3, record(address))
       if crashes >= SUSPECT_AFTER then redis.call('ZADD', SUSPECTS.s, now, address)
       elseif redis.call('HEXISTS', K.attempts, address) == 1 then redis.call('ZADD', AGAIN[priority], now, address)
-      else redis.call('ZADD', SCHEDULED[priority], tonumber(field(entry[2], 'due') or now) or now, address) end
+      else
+        local due = (field(entry[2], 'due') or ''):match('^%d+$')  -- anybody may have written the entry
+        redis.call('ZADD', SCHEDULED[priority], due or now, address)
+      end
     end
     redis.call('XACK', STREAM.s, GROUP, entry[1])
   end
-  if #entries == 0 then
+  if #entries == 0 or at_or_below(marks.s, entries[#entries][1]) then
     redis.call('HDEL', K.control, 's')
     marks.s = false
   end

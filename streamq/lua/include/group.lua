@@ -12,6 +12,15 @@ local function is_missing(reply)
   return reply.err:find('NOGROUP', 1, true) or reply.err:find('UNBLOCKED', 1, true)
 end
 
+-- Makes a group where it is missing, whatever other groups the stream may have; returns whether it did.
+local function ensure_group(letter)
+  local reply = redis.pcall('XPENDING', STREAM[letter], GROUP, '-', '+', 1)
+  if not reply.err then return false end
+  if not is_missing(reply) then error(reply.err) end
+  make_group(letter)
+  return true
+end
+
 local function at_or_below(entry, mark)
   local a, b = entry:match('(%d+)-(%d+)')
   local c, d = mark:match('(%d+)-(%d+)')

@@ -11,16 +11,18 @@ local function orphan(letter, row, now, started, crashed, why)
     redis.call('HDEL', K.attempts, address)
     return false
   end
-  local _, forgiven, crashes, unknown, attempts = record(address)
+  local known, forgiven, crashes, unknown, attempts = record(address)
+  local count = count_to_park(address, row[4], known)
+  if not count then return false end
   if crashed then
     crashes = crashes + 1
     attempts = with_attempt(attempts, string.format(
       '{"delivery":%d,"worker":"%s","started_ms":%s,"ended_ms":%d,"error":"%s"}',
-      row[4] - forgiven, json_text(row[2]:match('^(.+)%-[^-]*$') or row[2]), started or 'null', now, json_text(why)))
+      count - forgiven, json_text(row[2]:match('^(.+)%-[^-]*$') or row[2]), started or 'null', now, json_text(why)))
   else
     forgiven = forgiven + 1
   end
-  park(address, now, row[4], forgiven, crashes, unknown, attempts)
+  park(address, now, count, forgiven, crashes, unknown, attempts)
   return true
 end
 

@@ -26,6 +26,15 @@ local function parked_in(address, priority)
   end
 end
 
+-- The count to park with. A blocked read that passed a mark brings a known task with count 1, and its reader may end before `admit`
+-- has looked at it: what is parked stays parked (nil), what ran when its group went has been handed out once more.
+local function count_to_park(address, count, known)
+  if count > known then return count end
+  if not parked_in(address, priority_of(address)) then return known + 1 end
+  local stream, entry = split(address)
+  redis.call('XACK', stream, GROUP, entry)
+end
+
 -- The caller has made a first write that is allowed at maxmemory (XCLAIM JUSTID, XAUTOCLAIM): a full server still drains.
 local function park(address, due, count, forgiven, crashes, unknown, attempts)
   local stream, entry, letter = split(address)

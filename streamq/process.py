@@ -33,8 +33,12 @@ class Process(NamedTuple):
 
 def current() -> Process:
     """This process."""
+    return of(os.getpid())
+
+
+def of(pid: int) -> Process:
+    """A process of this machine, such as a child that was just started."""
     boot, pidns = _machine()
-    pid = os.getpid()
     return Process(boot, pidns, pid, (_stat(pid) or ("", 0))[1])
 
 

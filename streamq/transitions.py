@@ -1,8 +1,8 @@
 """The transitions of a task, one typed method a script: the only place where streamq changes a queue.
 
-A `Transitions` speaks over one `Link` and belongs to one thread. EVALSHA sends a script's name; where the server has forgotten it
-(NOSCRIPT: it did not run) it is sent whole. Replies become named values at once. Nothing here repeats a call whose reply was lost:
-what may be repeated is the caller's knowledge.
+A `Transitions` speaks over one `Link` and belongs to one thread. EVALSHA sends a script's name; where the server has forgotten
+it (NOSCRIPT: it did not run) it is sent whole. Replies become named values at once. Nothing here repeats a call whose reply was
+lost: what may be repeated is the caller's knowledge.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Fields = list[bytes]
 class Link(Protocol):
     """One connection, used by one thread at a time (`streamq.server.connect.Link`)."""
 
-    def call(self, *args: str | bytes | int | float) -> Any:
+    def call(self, *args: str | bytes | float) -> Any:
         """Sends one command, returns its reply; an error reply is raised as `ReplyError`."""
 
-    def batch(self, commands: Sequence[Sequence[str | bytes | int | float]]) -> list[Any]:
-        """Sends commands in one packet; an error reply stands in its place as a `ReplyError`."""
+    def batch(self, commands: Sequence[Sequence[str | bytes | float]], *, block: float = 0.0) -> list[Any]:
+        """Sends commands in one packet, of which one may block for so many seconds; an error reply stands in its place."""
 
 
 class Handed(NamedTuple):
@@ -158,7 +158,7 @@ class Transitions:
         self.history = history
         self._heads: dict[str, list[str | int]] = {}
 
-    def command(self, name: str, args: Iterable[str | bytes | int | float], more_keys: Sequence[str] = ()) -> list[Any]:
+    def command(self, name: str, args: Iterable[str | bytes | float], more_keys: Sequence[str] = ()) -> list[Any]:
         """The EVALSHA command of a script, to be sent with others in one packet."""
         head = self._heads.get(name)
         if head is None:
@@ -173,7 +173,7 @@ class Transitions:
         """Gives the server the text of a script that it has forgotten."""
         self.link.call("SCRIPT", "LOAD", load(name).source)
 
-    def run(self, name: str, *args: str | bytes | int | float, more_keys: Sequence[str] = ()) -> Any:
+    def run(self, name: str, *args: str | bytes | float, more_keys: Sequence[str] = ()) -> Any:
         """Runs a script.
 
         Raises:
@@ -195,8 +195,8 @@ class Transitions:
         """Adds tasks; see `add.lua` for their form.
 
         Returns:
-            Whether this is the answer to an earlier send of the same number, and the ids in the order sent; an id behind `=` is the
-            task that holds the unique key already. Fewer ids than tasks: the queue is full.
+            Whether this is the answer to an earlier send of the same number, and the ids in the order sent; an id behind `=`
+            is the task that holds the unique key already. Fewer ids than tasks: the queue is full.
         """
         state, ids = self.run("add", lane, number, bound, *tasks)
         return state == b"again", expand_ids(ids.decode())
@@ -208,7 +208,7 @@ class Transitions:
         return int(self.run("open"))
 
     def take(self, consumer: str, want: int, due_first: int, order: str) -> Taken:
-        """Hands out at most `want` tasks, of each priority in `order` (letters) at most `due_first` due ones ahead of new ones."""
+        """Hands out at most `want` tasks: priorities in `order` (letters), of each at most `due_first` due ones ahead of new ones."""
         state, now, parked, fresh, next_due = self.run("take", consumer, want, due_first, order)
         tasks = [Handed(address.decode(), *rest) for address, *rest in parked]
         for letter, entries in fresh:
@@ -217,7 +217,7 @@ class Transitions:
         return Taken(state.decode(), now, tasks, next_due)
 
     def admit(self, consumer: str, addresses: Sequence[str]) -> list[tuple[str, int, int, int, int, bytes]]:
-        """Of what a blocked read brought at or below a mark: (address, count, forgiven, crashes, unknown, attempts) of those to run."""
+        """Of what a blocked read brought, those to run: (address, count, forgiven, crashes, unknown, attempts)."""
         return [(row[0].decode(), *row[1:]) for row in self.run("admit", consumer, *addresses)]
 
     def quarantine(self, consumer: str) -> tuple[Handed | None, int, int]:
@@ -227,7 +227,7 @@ class Transitions:
 
     # Ending
 
-    def settle(  # noqa: PLR0913 - the fields of one script
+    def settle(  # noqa: PLR0917 - the arguments of one script
         self,
         consumer: str,
         worker: str,
@@ -349,7 +349,7 @@ class Transitions:
         return bool(self.run("pause", int(paused)))
 
     def purge(self, letter: str, after: str, before_ms: int, by: str, batch: int = 500) -> tuple[int, str]:
-        """Removes a batch of tasks of one stream that nobody holds and that were sent before a time; (how many, where to go on)."""
+        """Removes a batch of one stream's tasks that nobody holds, sent before a time; (how many, where to go on)."""
         purged, last = self.run("purge", letter, after, before_ms, batch, self.history, by)
         return purged, last.decode()
 
@@ -359,6 +359,22 @@ class Transitions:
         """What keeps the queue from being drained."""
         *counts, paused = self.run("remains")
         return Remains(*counts, paused=bool(paused))
+
+    def now_ms(self) -> int:
+        """The server's time."""
+        seconds, micros = self.link.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def holds(self, consumer: str, address: str, count: int) -> bool:
+        """Whether a fence holds: the entry is pending, with this consumer and this delivery count."""
+        entry = address[1:]
+        try:
+            rows = self.link.call("XPENDING", self.keys.stream(address[0]), GROUP, entry, entry, 1)
+        except ReplyError as error:
+            if error.code != "NOGROUP":
+                raise
+            return False
+        return bool(rows) and rows[0][1] == consumer.encode() and rows[0][3] == count
 
     def fleet(self) -> dict[str, bytes]:
         """The card of each consumer that has ever beaten and not left."""
@@ -406,7 +422,9 @@ def parse_read(keys: Keys, reply: Any, control: list[bytes | None]) -> tuple[lis
     """What a blocked read brought, each with count 1, and what it has to pass before it starts."""
     letters = {keys.stream(letter).encode(): letter for letter in STREAMS}
     tasks = [
-        Handed(letters[stream] + entry.decode(), 1, 0, 0, 0, fields) for stream, entries in reply or [] for entry, fields in entries
+        Handed(letters[stream] + entry.decode(), 1, 0, 0, 0, fields)
+        for stream, entries in reply or []
+        for entry, fields in entries
     ]
     marks = {letter: mark.decode() for letter, mark in zip(STREAMS, control, strict=False) if mark}
     return tasks, Watch(marks, paused=control[-1] is not None)

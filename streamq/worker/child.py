@@ -1,0 +1,214 @@
+"""A child process of a worker: takes tasks, runs them, settles them. Started by the supervisor, and dead with it.
+
+Its threads: the fetcher, the slots, the settler, each with what it needs and nothing shared but queues and `held`; the main
+thread listens to the supervisor. Leases are not its business: the supervisor keeps them, so that a handler which holds the
+interpreter for longer than a lease loses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+from typing import Final
+
+from streamq.context import Context
+from streamq.errors import LeaseLost, StreamqError
+from streamq.keys import Keys
+from streamq.log import set_up
+from streamq.server.connect import Link
+from streamq.server.endpoint import Endpoint
+from streamq.transitions import Park, Transitions
+from streamq.worker import handlers
+from streamq.worker.budget import Budget
+from streamq.worker.control import Channel, Failed, Go, Pending, Ready, Spent, Start, Stop
+from streamq.worker.fetch import Fetcher, Slots
+from streamq.worker.judge import Judge
+from streamq.worker.lifeline import die_with_parent, leave_signals_to_supervisor
+from streamq.worker.loop import LoopSlots
+from streamq.worker.prefetch import Prefetch
+from streamq.worker.quarantine import Quarantine
+from streamq.worker.run import Run, ServerClock
+from streamq.worker.settle import Settler
+from streamq.worker.shared import Shared
+from streamq.worker.table import Table
+from streamq.worker.threads import ThreadSlots
+
+_log = logging.getLogger("streamq.worker")
+
+#: How often the end of the last run is looked for while stopping, in seconds.
+_LOOK: Final = 0.02
+
+
+class Child:
+    """The parts of one child process.
+
+    Args:
+        start: who it is.
+        channel: to its supervisor.
+        table: its slot table.
+        budget: of the worker, where there is one.
+    """
+
+    def __init__(self, start: Start, channel: Channel, table: Table, budget: Budget | None) -> None:
+        self._start = start
+        self._channel = channel
+        self._strangers: set[str] = set()
+        self._guard_lock = threading.Lock()
+        self._endpoint = Endpoint.of(start.settings, start="revive")
+        self._keys = Keys(start.settings.queue.name)
+        self._guard_door = self._door("guard")
+        self.registry = handlers.load(start.settings)
+        self._shared = Shared(
+            consumer=start.consumer,
+            worker=start.worker,
+            settings=start.settings,
+            clock=ServerClock(),
+            held={},
+            table=table,
+            prefetch=Prefetch(0 if start.quarantine else start.settings.worker.prefetch),
+            room=threading.Event(),
+            on_fatal=self._fatal,
+            on_spent=self._spent,
+        )
+        self._settler = Settler(self._door("settle"), self._shared)
+        self._threads, self._loop = self._make_slots()
+        self._source = self._make_source(budget)
+
+    @property
+    def has_sync(self) -> bool:
+        """Whether any of its tasks is sync."""
+        return self._threads is not None
+
+    @property
+    def has_async(self) -> bool:
+        """Whether any of its tasks is async."""
+        return self._loop is not None
+
+    def _make_slots(self) -> tuple[ThreadSlots | None, LoopSlots | None]:
+        start, parts = self._start, (self._shared, self._settler, self._context)
+        kinds = {each.is_async for name in self.registry.names() if (each := self.registry.get(name)) is not None}
+        threads = ThreadSlots(start.sync_slots, *parts) if False in kinds else None
+        loop = LoopSlots(start.async_slots, start.sync_slots, *parts) if True in kinds else None
+        return threads, loop
+
+    def _make_source(self, budget: Budget | None) -> Fetcher | Quarantine:
+        """What takes tasks: in quarantine suspects only, else whatever there is."""
+        slots: dict[bool, Slots] = {}
+        if self._threads is not None:
+            slots[False] = self._threads
+        if self._loop is not None:
+            slots[True] = self._loop
+        door, judge = self._door("take"), Judge(self.registry, self._start.settings)
+        if self._start.quarantine:
+            return Quarantine(door, self._shared, judge, self._settler, slots)
+        return Fetcher(door, self._shared, judge, self._settler, slots, budget)
+
+    def go(self) -> None:
+        """Starts all parts."""
+        self._settler.start()
+        for slots in (self._threads, self._loop):
+            if slots is not None:
+                slots.start()
+        self._source.start()
+
+    def stop(self) -> None:
+        """Takes nothing more, hands back what has not started, finishes what runs, settles all of it."""
+        self._source.stop()
+        while any(slots.load() for slots in (self._threads, self._loop) if slots is not None):
+            self._shared.room.clear()
+            self._shared.room.wait(_LOOK)
+        for slots in (self._threads, self._loop):
+            if slots is not None:
+                slots.stop()
+        self._settler.stop()
+
+    def compare(self, pending: Pending) -> None:
+        """Holds what the server says that this consumer holds against what this process knows.
+
+        What is not there any more was lost: cancelled, or reaped by another worker. What nobody here knows, seen twice, came
+        with a reply that never arrived: handed back.
+        """
+        theirs = {address: count for address, count, _ in pending.held}
+        for address, run in list(self._shared.held.items()):
+            if address not in theirs and run.taken < pending.asked and not run.ended and not run.lost:
+                run.lost = True
+                _log.warning("%s %s: lease lost, or cancelled; its result will be refused", run.task.name, run.task.id)
+                if self._loop is not None and run.definition.is_async:
+                    self._loop.cancel(address)
+        strangers = {address for address in theirs if address not in self._shared.held}
+        for address in strangers & self._strangers:
+            _log.warning("%s: was handed out, but the reply was lost; handed back", address)
+            self._settler.put(Park(address, theirs[address], 0, "release"))
+        self._strangers = strangers
+
+    def _context(self, run: Run) -> Context:
+        return run.context(self._start.worker, self._start.consumer, self._guard)
+
+    def _guard(self, run: Run) -> None:
+        """Asks the server whether a run still owns its task."""
+        with self._guard_lock:
+            held = self._guard_door.holds(self._start.consumer, run.address, run.count)
+        if not held:
+            run.lost = True
+            raise LeaseLost(f"task {run.task.id} is no longer this run's: it was cancelled, or another worker has it")
+
+    def _door(self, duty: str) -> Transitions:
+        link = Link(self._endpoint, name=f"streamq-{duty}-{self._start.consumer}")
+        return Transitions(link, self._keys, history=self._start.settings.worker.history)
+
+    def _fatal(self, error: StreamqError) -> None:
+        self._channel.send(Failed(error.what, error.hint, error.exit_status))
+
+    def _spent(self) -> None:
+        self._channel.send(Spent())
+
+
+def main() -> None:
+    """Runs a child: `python -m streamq.worker.child CONTROL_FD TABLE_FD BUDGET_FD SLOTS PARENT_PID`."""
+    control, table_fd, budget_fd, slots, parent = map(int, sys.argv[1:])
+    die_with_parent(parent)
+    leave_signals_to_supervisor()
+    channel = Channel(socket.socket(fileno=control))
+    first = channel.receive()
+    if first is None:
+        return
+    start: Start = first[0]
+    set_up(start.settings.log)
+    try:
+        child = Child(start, channel, Table(table_fd, slots), Budget(budget_fd) if budget_fd >= 0 else None)
+    except StreamqError as error:
+        channel.send(Failed(error.what, error.hint, error.exit_status))
+        return
+    channel.send(Ready(child.registry.names(), child.has_sync, child.has_async))
+    _obey(child, channel)
+
+
+def _obey(child: Child, channel: Channel) -> None:
+    """Does what the supervisor says, until it says stop; without a supervisor nobody keeps the leases, so it ends at once."""
+    stopping: threading.Thread | None = None
+    while True:
+        messages = channel.receive()
+        if messages is None:
+            os._exit(0 if stopping is not None and not stopping.is_alive() else 1)
+        for message in messages:
+            if isinstance(message, Go):
+                child.go()
+            elif isinstance(message, Pending):
+                child.compare(message)
+            elif isinstance(message, Stop) and stopping is None:
+                stopping = threading.Thread(target=_stop, args=(child,), name="stopping")
+                stopping.start()
+
+
+def _stop(child: Child) -> None:
+    child.stop()
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What a supervisor and its children tell each other: one JSON message a line over a socket pair. No task passes through it.
+
+The end of the stream is a message too: whichever side sees it knows that the other is dead.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from streamq.config import Settings
+
+if TYPE_CHECKING:
+    import socket
+
+_CHUNK: Final = 65536
+
+
+class Message(msgspec.Struct, tag=True, frozen=True):
+    """Base of the messages."""
+
+
+class Start(Message, frozen=True):
+    """To a child, first of all: who it is and what it runs."""
+
+    settings: Settings
+    worker: str
+    consumer: str
+    #: Runs suspects only, one at a time.
+    quarantine: bool
+    sync_slots: int
+    async_slots: int
+
+
+class Go(Message, frozen=True):
+    """To a child: its heartbeat is known to the server, it may take."""
+
+
+class Stop(Message, frozen=True):
+    """To a child: take nothing more, hand back what has not started, finish what runs, end."""
+
+
+class Pending(Message, frozen=True):
+    """To a child, with each renewal: what the server says that it holds, and when that was asked (`time.monotonic()`)."""
+
+    asked: float
+    held: list[tuple[str, int, int]]
+
+
+class Ready(Message, frozen=True):
+    """From a child: its handlers are loaded."""
+
+    tasks: list[str]
+    has_sync: bool
+    has_async: bool
+
+
+class Failed(Message, frozen=True):
+    """From a child: it cannot go on, and a new one could not either."""
+
+    what: str
+    hint: str | None
+    exit_status: int
+
+
+class Spent(Message, frozen=True):
+    """From a child: the worker's budget of tasks (`--max-tasks`) is used up."""
+
+
+class Channel:
+    """One end of the socket pair; any thread may send, one thread receives."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._lock = threading.Lock()
+        self._rest = b""
+
+    def send(self, message: Message) -> bool:
+        """Sends a message; False: the other end is gone."""
+        line = msgspec.json.encode(message, enc_hook=_encode_path) + b"\n"
+        with self._lock:
+            try:
+                self.sock.sendall(line)
+            except (BrokenPipeError, ConnectionResetError):
+                return False
+        return True
+
+    def receive(self) -> list[Any] | None:
+        """Waits for messages; None: the other end is gone."""
+        while True:
+            *lines, rest = self._rest.split(b"\n")
+            if lines:
+                self._rest = rest
+                return [_decode(line) for line in lines]
+            try:
+                data = self.sock.recv(_CHUNK)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            self._rest += data
+
+    def close(self) -> None:
+        """Closes this end."""
+        self.sock.close()
+
+
+def _encode_path(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no part of a message")
+
+
+def _decode_path(kind: type, value: Any) -> Any:
+    if issubclass(kind, Path):
+        return kind(value)
+    raise TypeError(f"{kind.__name__} is no part of a message")
+
+
+_decode = msgspec.json.Decoder(Start | Go | Stop | Pending | Ready | Failed | Spent, dec_hook=_decode_path).decode

@@ -1,0 +1,241 @@
+"""The fetcher: takes tasks for the free slots of its process, and blocks on the streams when there is nothing to take.
+
+It holds at most what will start at once and a buffer that the measured run times allow; what has waited too long in the
+buffer is handed back. Priorities take turns, so that none starves; within one, due tasks go before new ones, three in four.
+One blocked XREADGROUP a process, never past the next due time; what it brings at or below a mark, or while the queue is
+paused, is looked at first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from streamq.errors import StreamqError
+from streamq.server.patience import waiting
+from streamq.server.reply import CannotPersist, MemoryFull, ReplyError
+from streamq.transitions import Handed, Park, blocking_read, parse_read
+from streamq.worker.prefetch import TOO_LONG
+from streamq.worker.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streamq.transitions import Transitions
+    from streamq.worker.budget import Budget
+    from streamq.worker.judge import Judge
+    from streamq.worker.settle import Settler
+    from streamq.worker.shared import Shared
+
+T = TypeVar("T")
+
+#: Longest blocked read, in seconds: how long a stop may have to wait for it.
+BLOCK: Final = 1.0
+#: How often a paused queue is looked at, in seconds.
+PAUSED: Final = 0.5
+#: Most tasks of one take.
+TAKE_MOST: Final = 500
+#: The first priority of ten takes in turn: high six times, default three times, low once.
+_FIRST: Final = "hdhhdhlhdh"
+#: How the others follow.
+_ORDER: Final = {"h": "hdl", "d": "dhl", "l": "lhd"}
+
+
+class Slots(Protocol):
+    """The slots of one kind of handler."""
+
+    slots: int
+
+    def submit(self, run: Run) -> None:
+        """Takes a run."""
+
+    def load(self) -> int:
+        """How many runs are running or buffered."""
+
+    def take_back(self) -> list[Run]:
+        """Gives up the runs that have not started."""
+
+
+class Fetcher:
+    """The fetching thread of a process.
+
+    Args:
+        transitions: on a connection of its own, which blocks.
+        shared: of the process.
+        judge: whether a task starts here.
+        settler: ends those that do not.
+        slots: for sync (False) and for async (True) handlers, as far as there are any.
+        budget: how many more tasks the worker may start, where that is bounded.
+    """
+
+    def __init__(  # noqa: PLR0917 - the parts that it stands between
+        self,
+        transitions: Transitions,
+        shared: Shared,
+        judge: Judge,
+        settler: Settler,
+        slots: dict[bool, Slots],
+        budget: Budget | None,
+    ) -> None:
+        self._transitions = transitions
+        self._consumer = shared.consumer
+        self._patience = shared.settings.worker.patience
+        self._clock = shared.clock
+        self._held = shared.held
+        self._prefetch = shared.prefetch
+        self._room = shared.room
+        self._on_fatal = shared.on_fatal
+        self._on_spent = shared.on_spent
+        self._judge = judge
+        self._settler = settler
+        self._slots = slots
+        self._budget = budget
+        self._stop = threading.Event()
+        self._turns = itertools.cycle(_FIRST)
+        self._takes = 0
+        self._thread = threading.Thread(target=self._work, name="fetcher", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Takes nothing more; hands back what has not started."""
+        self._stop.set()
+        self._room.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._turn()
+        except StreamqError as error:
+            if not self._stop.is_set():
+                self._on_fatal(error)
+        self._hand_back([run for slots in self._slots.values() for run in slots.take_back()])
+
+    def _turn(self) -> None:
+        """Takes once, or waits for room, for a task, or for the queue to go on."""
+        self._room.clear()
+        want = self._want()
+        if want == 0:
+            self._room.wait(TOO_LONG)
+            self._hand_back_stale()
+            return
+        if self._budget is not None:
+            want = self._budget.reserve(want)
+            if want == 0:
+                self._on_spent()
+                self._stop.wait()
+                return
+        started = 0
+        try:
+            started = self._take(want)
+        finally:
+            if self._budget is not None:
+                self._budget.give_back(want - started)
+
+    def _want(self) -> int:
+        """How many tasks have room: in the free slots, and in the buffer behind them once all are busy."""
+        free = [slots.slots + self._prefetch.depth(slots.slots) - slots.load() for slots in self._slots.values()]
+        if min(free) <= 0:
+            return 1 if max(free) > 0 and self._mixed_room() else 0
+        return min(*free, TAKE_MOST)
+
+    def _mixed_room(self) -> bool:
+        """With both kinds of handlers, one kind may be busy: then a single task of the wrong kind may wait for it, not more."""
+        return all(slots.load() <= slots.slots for slots in self._slots.values())
+
+    def _take(self, want: int) -> int:
+        """Takes at most so many tasks; returns how many of them start here."""
+        self._takes += 1
+        due_first = want - max(1, want // 4) if want > 1 else int(self._takes % 4 != 0)
+        order = _ORDER[next(self._turns)]
+        taken = self._patiently(lambda: self._transitions.take(self._consumer, want, due_first, order))
+        self._clock.set(taken.now_ms)
+        if taken.tasks:
+            return self._dispatch(taken.tasks, taken.now_ms)
+        if taken.state == "paused":
+            self._stop.wait(PAUSED)
+        elif taken.state == "ok":
+            block = BLOCK if not taken.next_due_ms else min(BLOCK, max(0.001, (taken.next_due_ms - taken.now_ms) / 1000))
+            if not any(slots.load() for slots in self._slots.values()):
+                return self._wait_for_task(want, block)
+            return self._wait_for_task(want, min(block, TOO_LONG))
+        return 0
+
+    def _wait_for_task(self, want: int, block: float) -> int:
+        """Blocks until there is a task, or until the time is over."""
+        count = max(1, want // 3)  # COUNT is for each of three streams
+        commands = blocking_read(self._transitions.keys, self._consumer, count, max(1, int(block * 1000)))
+        reply, control = self._patiently(lambda: self._transitions.link.batch(commands, block=block))
+        if isinstance(reply, ReplyError):
+            if reply.code in ("NOGROUP", "UNBLOCKED"):
+                return 0  # the next take makes the group
+            raise reply
+        if isinstance(reply, Exception):
+            raise reply
+        if not reply:
+            return 0
+        tasks, watch = parse_read(self._transitions.keys, reply, control)
+        if watch.marks:
+            tasks = self._admitted(tasks)
+        if watch.paused or self._stop.is_set():
+            self._release([(task.address, task.count) for task in tasks])
+            return 0
+        started = self._dispatch(tasks[:want], self._clock.ms())
+        self._release([(task.address, task.count) for task in tasks[want:]])
+        return started
+
+    def _admitted(self, tasks: list[Handed]) -> list[Handed]:
+        fields = {task.address: task.fields for task in tasks}
+        rows = self._patiently(lambda: self._transitions.admit(self._consumer, list(fields)))
+        return [
+            Handed(address, count, forgiven, crashes, unknown, fields[address], attempts)
+            for address, count, forgiven, crashes, unknown, attempts in rows
+        ]
+
+    def _dispatch(self, tasks: Sequence[Handed], now_ms: int) -> int:
+        started = 0
+        for handed in tasks:
+            known = self._held.get(handed.address)
+            if known is not None:  # a group made anew hands out again what this process runs: it keeps the run it has
+                known.count = handed.count
+                continue
+            verdict = self._judge(handed, now_ms)
+            if isinstance(verdict, Run):
+                self._held[handed.address] = verdict
+                self._slots[verdict.definition.is_async].submit(verdict)
+                started += 1
+            else:
+                self._settler.put(verdict)
+        return started
+
+    def _hand_back_stale(self) -> None:
+        """Gives up what has not started in time."""
+        if self._prefetch.fixed is not None:
+            return
+        for slots in self._slots.values():
+            if slots.load() > slots.slots:
+                runs = slots.take_back()
+                late = time.monotonic() - TOO_LONG
+                stale = [run for run in runs if run.taken < late]
+                for run in runs:
+                    if run.taken >= late:
+                        slots.submit(run)
+                self._hand_back(stale)
+
+    def _hand_back(self, runs: list[Run]) -> None:
+        if self._budget is not None:
+            self._budget.give_back(len(runs))
+        self._release([(run.address, run.count) for run in runs])
+
+    def _release(self, fences: list[tuple[str, int]]) -> None:
+        for address, count in fences:
+            self._settler.put(Park(address, count, 0, "release"))
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        return waiting(call, self._patience, stop=self._stop, also=(CannotPersist, MemoryFull))

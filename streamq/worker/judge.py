@@ -1,0 +1,69 @@
+"""Whether a task that was handed out starts here: it is compared with its expiry, its limit and the tasks that this worker knows.
+
+Pure but for the clock that it is given: a `Run` starts, a `Park` waits for another worker, a `Bury` goes to the dead letters
+without having started, so its hand-out is not counted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streamq import wire
+from streamq.transitions import Bury, Handed, Park
+from streamq.worker.run import Run
+
+if TYPE_CHECKING:
+    from streamq.config import Settings
+    from streamq.registry import Registry
+    from streamq.transitions import Reason
+
+#: A task that this worker does not know waits this long for one that does, in ms, then twice as long, up to the most.
+UNKNOWN_FIRST_MS: Final = 500
+UNKNOWN_MOST_MS: Final = 10_000
+
+
+class Judge:
+    """Decides for one worker.
+
+    Args:
+        registry: the tasks that it knows.
+        settings: limits.
+    """
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._registry = registry
+        self._limit = settings.worker.max_deliveries
+        self._unknown_ms = settings.worker.unknown * 1000
+
+    def __call__(self, handed: Handed, now_ms: int) -> Run | Park | Bury:
+        """What becomes of a task that was handed out just now, by the server's clock."""
+        try:
+            task = wire.parse(handed.address, handed.fields)
+        except wire.Malformed as error:
+            return _bury(handed, wire.name_of(handed.fields), "invalid", error.what)
+        if task.expires_ms is not None and task.expires_ms <= now_ms:
+            late = (now_ms - task.expires_ms) / 1000
+            return _bury(handed, task.name, "expired", f"expired {late:.1f} s before a worker was free")
+        definition = self._registry.get(task.name)
+        if definition is None:
+            return self._unknown(handed, task.name, now_ms)
+        limit = task.max_deliveries or definition.max_deliveries or self._limit
+        if handed.deliveries > limit:
+            times = f"{limit} time{'s' * (limit != 1)}"
+            return _bury(
+                handed, task.name, "deliveries", f"started {times}, and never ended: its worker died or lost its lease each time"
+            )
+        due_ms = task.due_ms or int(handed.address[1:].partition("-")[0])
+        return Run(handed, task, definition, limit, max(0, now_ms - due_ms))
+
+    def _unknown(self, handed: Handed, name: str, now_ms: int) -> Park | Bury:
+        since = handed.unknown_ms or now_ms
+        if now_ms - since >= self._unknown_ms:
+            days = self._unknown_ms / 1000
+            return _bury(handed, name, "unknown-task", f"no worker has known task {name} for {days:g} s")
+        doublings = min(handed.forgiven, 10)
+        return Park(handed.address, handed.count, min(UNKNOWN_FIRST_MS << doublings, UNKNOWN_MOST_MS), "unknown")
+
+
+def _bury(handed: Handed, name: str, reason: Reason, error: str) -> Bury:
+    return Bury(handed.address, handed.count, reason, error, "", b"", failed=False, not_started=True, task=name)

@@ -1,0 +1,112 @@
+"""The reaper: recovers what dead workers held, in a thread and on a connection of the supervisor's, idle queue or not.
+
+A worker process of this machine that is gone is known by its process id and start time, and reaped at once. Others are reaped
+by time: when their heartbeat has expired, or a lease has run out; one sweep a period for the whole fleet.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from streamq import process
+from streamq.errors import ServerError
+from streamq.fleet import Card
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamq.transitions import Transitions
+
+_log = logging.getLogger("streamq.worker")
+
+#: Pause between two sweeps of a fleet, in seconds.
+PERIOD: Final = 1.0
+#: A fleet of more consumers than this is looked over less often, so that reading it stays cheap.
+FLEET: Final = 50
+_TELL: Final = 5.0
+
+
+class Reaper:
+    """Recovers for a whole fleet.
+
+    Args:
+        transitions: on a connection of its own.
+        lease: this worker's, in seconds.
+        ours: whether a consumer is a child of this supervisor, which settles for its own.
+        suspects: told after each sweep how many suspects are due.
+    """
+
+    def __init__(
+        self, transitions: Transitions, lease: float, ours: Callable[[str], bool], suspects: Callable[[int], None]
+    ) -> None:
+        self._transitions = transitions
+        self._lease_ms = int(lease * 1000)
+        self._ours = ours
+        self._suspects = suspects
+        self._stop = threading.Event()
+        self._told = 0.0
+        self._thread = threading.Thread(target=self._work, name="reaper", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
+            pause = PERIOD
+            try:
+                fleet = self._transitions.fleet()
+                pause = PERIOD * max(1.0, len(fleet) / FLEET)
+                self._reap_dead(fleet)
+                swept = self._transitions.sweep(self._lease_ms, int(PERIOD * 900))
+            except ServerError as error:
+                self._tell(error)
+                continue
+            if swept.reaped:
+                _log.warning("recovered %d task%s of workers that gave no sign of life", swept.reaped, "s" * (swept.reaped != 1))
+            self._suspects(swept.suspects_due)
+
+    def _reap_dead(self, fleet: dict[str, bytes]) -> None:
+        for consumer, text in fleet.items():
+            if self._ours(consumer) or self._stop.is_set():
+                continue
+            card = _card(text)
+            if card is None or process.look(process.Process(card.boot, card.pidns, card.pid, card.pid_start)) != "gone":
+                continue
+            self._reap(consumer, card)
+
+    def _reap(self, consumer: str, card: Card) -> None:
+        why, total = f"worker process died: process {card.pid} is gone", 0
+        while True:
+            reaped = self._transitions.reap(consumer, why)
+            total += reaped.crashed
+            if not reaped.left or reaped.crashed + reaped.handed_back == 0:
+                break
+        _log.warning("%s (process %d) died; recovered %d task%s of it", card.name, card.pid, total, "s" * (total != 1))
+
+    def _tell(self, error: ServerError) -> None:
+        now = time.monotonic()
+        if now - self._told >= _TELL:
+            self._told = now
+            _log.warning("dead workers cannot be looked for: %s", error)
+
+
+def _card(text: bytes) -> Card | None:
+    """A card as another release may have written it; one that cannot be read says nothing of its process."""
+    try:
+        return msgspec.json.decode(text, type=Card)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,93 @@
+"""A run: one hand-out of one task in this process, from its take to its settling; and the server's clock.
+
+The fetcher makes it, one slot runs it, the settler ends it; each writes its own fields and nobody else's. `held` maps addresses
+to the runs that this process has: what the server says it holds is compared with it at each renewal.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from streamq.context import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamq.registry import TaskDefinition
+    from streamq.transitions import Handed
+    from streamq.wire import Task
+
+Held = dict[str, "Run"]
+
+
+class ServerClock:
+    """The server's time, carried between its replies by this process's own monotonic clock."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def set(self, now_ms: int) -> None:
+        """Takes over a time that the server has just told."""
+        self._offset = now_ms / 1000 - time.monotonic()
+
+    def ms(self) -> int:
+        """Milliseconds of the server's clock."""
+        return int((time.monotonic() + self._offset) * 1000)
+
+
+class Run:
+    """One hand-out of a task. `address`, `count` and the consumer's name are its fence."""
+
+    __slots__ = (
+        "address",
+        "attempts",
+        "count",
+        "definition",
+        "deliveries",
+        "ended",
+        "limit",
+        "lost",
+        "started_ms",
+        "taken",
+        "task",
+        "timeout_ms",
+        "wait_ms",
+    )
+
+    def __init__(self, handed: Handed, task: Task, definition: TaskDefinition, limit: int, wait_ms: float) -> None:
+        self.address = handed.address
+        self.count = handed.count
+        self.deliveries = handed.count - handed.forgiven
+        self.attempts = handed.attempts
+        self.task = task
+        self.definition = definition
+        self.limit = limit
+        self.timeout_ms = task.timeout_ms or definition.timeout_ms or 0
+        #: From the time it was due until it was handed out.
+        self.wait_ms = wait_ms
+        #: When this process had it, by `time.monotonic()`.
+        self.taken = time.monotonic()
+        #: When its handler began, ms of the server's clock; 0: it has not.
+        self.started_ms = 0
+        #: Its handler has returned; what is left is settling.
+        self.ended = False
+        #: The server has said that it is no longer ours.
+        self.lost = False
+
+    def context(self, worker: str, consumer: str, guard: Callable[[Run], None]) -> Context:
+        """What the handler sees of its run."""
+        return Context(
+            id=self.task.id,
+            task=self.task.name,
+            delivery=self.deliveries,
+            max_deliveries=self.limit,
+            worker=worker,
+            consumer=consumer,
+            address=self.address,
+            count=self.count,
+            sent_ms=self.task.sent_ms,
+            fields=self.task.extra,
+            guard=lambda: guard(self),
+            is_lost=lambda: self.lost,
+        )

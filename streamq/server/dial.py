@@ -83,7 +83,7 @@ def _translated(error: redis.exceptions.RedisError, where: str) -> ServerError:
         )
     if isinstance(cause, ssl.SSLError):
         return ServerUnusable(f"{where} does not speak TLS: {cause.reason or cause}", hint=_PLAIN)
-    if isinstance(cause, FileNotFoundError | ssl.SSLError) and where.startswith("rediss://"):
+    if isinstance(cause, FileNotFoundError) and where.startswith("rediss://"):
         return ServerUnusable(f"a file that {where} names is missing: {cause}")
     if isinstance(cause, PermissionError):
         return ServerUnusable(f"{where} may not be opened: {cause.strerror}", hint="run as a user who may use its socket")

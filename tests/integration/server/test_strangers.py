@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamq.config import load
-from streamq.errors import ServerUnreachable, ServerUnusable, UsageError
+from streamq.errors import ServerError, ServerUnreachable, ServerUnusable, UsageError
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
 from tests.integration.server.servers import Serve, free_port
@@ -56,7 +56,7 @@ def listen() -> Iterator[Listen]:
         close()
 
 
-def refusal(url: str) -> ServerUnreachable | ServerUnusable:
+def refusal(url: str) -> ServerError:
     """The error of the first call at a URL."""
     link = Link(Endpoint(url), timeout=0.5)
     with pytest.raises((ServerUnreachable, ServerUnusable)) as caught:

@@ -4,8 +4,10 @@
 -- Returns the server's time. A gap of more than half a lease between anybody's beats, a step back of the clock, or another run of
 -- the server looks like idle workers: for one lease nothing is reaped by time alone.
 -- @include clock
+-- @include lift
 
 local lease, run_id, ttl, now = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), clock()
+lift()
 local seen = redis.call('HMGET', K.control, 'beat', 'run')
 local last = tonumber(seen[1] or 0)
 if now - last > lease / 2 or now < last or seen[2] ~= run_id then

@@ -5,6 +5,7 @@
 -- @include address
 -- @include clock
 -- @include fence
+-- @include refused
 -- @include record
 -- @include parked
 -- @include minutes
@@ -13,7 +14,7 @@
 local consumer, worker, address, count, reason = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local failed, not_started, history = ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
 if not held(address, consumer, count) then
-  redis.call('HINCRBY', K.stats, 'fenced', 1)
+  count_refused(1)
   return 'lost'
 end
 

@@ -6,15 +6,17 @@
 -- @include fence
 -- @include record
 -- @include parked
+-- @include lift
 
 local id = ARGV[1]
 local address = redis.call('HGET', K.moved, id) or id
 if not STREAM[address:sub(1, 1)] or not fields_of(address) then
   return redis.call('HEXISTS', K['dead:ids'], id) == 1 and 'dead' or 'unknown'
 end
-local zset = parked_in(address, priority_of(address))
+local zset, due = parked_in(address, priority_of(address))
 if zset then
-  redis.call('ZADD', zset, clock(), address)
+  lift()
+  redis.call('ZADD', zset, math.min(due, clock()), address)
   return 'ok'
 end
 local stream, entry = split(address)

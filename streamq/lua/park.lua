@@ -6,6 +6,7 @@
 -- @include address
 -- @include clock
 -- @include fence
+-- @include refused
 -- @include record
 -- @include parked
 -- @include minutes
@@ -32,5 +33,5 @@ if retried > 0 then
   tally(open_minute(now), 'failed', retried)
   redis.call('HINCRBY', K.stats, 'retried', retried)
 end
-if #refused > 0 then redis.call('HINCRBY', K.stats, 'fenced', #refused) end
+if #refused > 0 then count_refused(#refused) end
 return refused

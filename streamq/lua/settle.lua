@@ -6,6 +6,7 @@
 -- @include address
 -- @include clock
 -- @include fence
+-- @include refused
 -- @include minutes
 -- @include ended
 
@@ -60,7 +61,7 @@ for j = FIRST + 2 * n, #ARGV, 4 do
 end
 
 if #refused > 0 then
-  redis.call('HINCRBY', K.stats, 'fenced', #refused)
+  count_refused(#refused)
   local kept, i = {}, 0
   for line in lines:gmatch('[^\n]+') do
     i = i + 1

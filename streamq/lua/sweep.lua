@@ -24,7 +24,7 @@ end
 
 local next_sweep = tonumber(control[1] or 0)
 if now < next_sweep and next_sweep <= now + period then return {0, suspects_due(), '0'} end
-redis.call('HDEL', K.control, '')  -- as a first write it lifts the check at maxmemory
+lift()
 redis.call('HSET', K.control, 'sweep', now + period)
 
 local lanes = redis.call('HSCAN', K.producers, control[7] or '0', 'COUNT', batch)

@@ -1,7 +1,8 @@
 -- A group that is missing is made from `0`, never from `$`: what stands in the stream is accepted work. Its maker notes the stream's
 -- last id as a mark: at or below it `>` brings entries that were parked or counted before, and take looks each of them up.
+-- @include lift
 local function make_group(letter)
-  redis.call('HDEL', K.control, '')  -- deletes nothing, but as a first write it lifts the check at maxmemory
+  lift()
   redis.call('XGROUP', 'CREATE', STREAM[letter], GROUP, '0', 'MKSTREAM')
   local last = redis.call('XREVRANGE', STREAM[letter], '+', '-', 'COUNT', 1)[1]
   if last then redis.call('HSET', K.control, letter, last[1]) end

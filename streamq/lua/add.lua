@@ -6,7 +6,9 @@
 --         task that holds the key already. Fewer ids than tasks: the queue is full. A number below the last is an error.
 -- @include address
 -- @include clock
+-- @include unique
 
+local VALUES_MOST = 1000  -- so that `unpack` can pass them on
 local lane, number, bound = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local last = redis.call('HGET', K.producers, lane)
 if last then
@@ -45,7 +47,7 @@ local function add_special(head, i, n)
     entry[#entry + 1] = expires
   end
   local key = unique == 'u' and field(entry, 'key')
-  local holder = key and redis.call('HGET', K.unique, key)
+  local holder = key and holder_of(key)
   if holder then return nil, holder end
   local to = due and due > now and 's' or letter
   local id = redis.pcall('XADD', STREAM[to], '*', unpack(entry))
@@ -56,16 +58,18 @@ local function add_special(head, i, n)
 end
 
 local out, i, accepted = {}, 4, 0
-local letter, ms, low, high
+local letter, ms, first, more
 local function close_range()
-  if letter then out[#out + 1] = letter .. ms .. '-' .. low .. '+' .. (high - low) end
+  if letter then out[#out + 1] = letter .. first .. '+' .. more end
   letter = nil
 end
 
 while i <= #ARGV and accepted < room do
   local head, n = ARGV[i], tonumber(ARGV[i + 1])
   local to, id
-  if #head == 1 then
+  if n > VALUES_MOST then
+    id = redis.error_reply('ERR a task may have ' .. VALUES_MOST / 2 .. ' fields at most, this one has ' .. n / 2)
+  elseif #head == 1 then
     to, id = head, redis.pcall('XADD', STREAM[head], '*', unpack(ARGV, i + 2, i + 1 + n))
   else
     to, id = add_special(head, i + 2, n)
@@ -75,13 +79,12 @@ while i <= #ARGV and accepted < room do
     break
   end
   if to then
-    local dash = id:find('-', 1, true)
-    local m, seq = id:sub(1, dash - 1), tonumber(id:sub(dash + 1))
-    if to == letter and m == ms and seq == high + 1 then
-      high = seq
+    local at = id:match('^%d+')
+    if to == letter and at == ms then  -- nobody else adds while a script runs: the next entry of a millisecond is the next number
+      more = more + 1
     else
       close_range()
-      letter, ms, low, high = to, m, seq, seq
+      letter, ms, first, more = to, at, id, 0
     end
     accepted = accepted + 1
   else

@@ -4,6 +4,7 @@
 -- Returns {"ok", address}, {"unknown"}, or {"taken", holder}: its unique key belongs to another task now.
 -- @include address
 -- @include clock
+-- @include unique
 
 local LETTER_FIELDS = 16  -- id reason error traceback deliveries attempts priority worker, a value each
 local RESERVED = {id = true, due = true, priority = true}
@@ -27,7 +28,7 @@ end
 
 local key = field(fields, 'key')
 if key then
-  local holder = redis.call('HGET', K.unique, key)
+  local holder = holder_of(key)
   if holder and holder ~= id then return {'taken', holder} end
 end
 local address = priority .. redis.call('XADD', STREAM[priority], '*', unpack(entry))

@@ -48,10 +48,16 @@ def answers(port: int) -> bool:
         return link.connect_ex(("127.0.0.1", port)) == 0
 
 
+#: Processes that `python` has started; what is left of them ends with the test.
+started: list[subprocess.Popen[str]] = []
+
+
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Start a Python process that runs some code; its stdout is a pipe."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started.append(process)
+    return process
 
 
 def output(process: subprocess.Popen[str]) -> str:

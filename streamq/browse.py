@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from streamq import history, wire
-from streamq.keys import PRIORITIES, STREAMS, sent_ms, worker_of
+from streamq import history, results, wire
+from streamq.keys import PRIORITIES, STREAMS, is_id, sent_ms, worker_of
+from streamq.server.reply import ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,8 @@ State = Literal["scheduled", "waiting", "running", "retrying", "finished", "dead
 ENDED: Final = frozenset({"finished", "dead", "cancelled", "expired"})
 #: Letter of a stream, or what stands in a scheduled entry -> priority.
 _PRIORITY: Final = {letter: name for letter, name in STREAMS.items() if name in PRIORITIES} | {name: name for name in PRIORITIES}
+#: Most tasks that are asked for in one packet.
+_PACKET: Final = 100
 #: Names and values that stand before a task's own fields in its dead letter.
 _LETTER: Final = 16
 
@@ -76,15 +79,33 @@ def find(transitions: Transitions, ids: Iterable[str], *, max_deliveries: int) -
     Raises:
         ServerError: the server is away.
     """
+    asked = list(ids)
+    single = list(dict.fromkeys(asked))
     cards = transitions.fleet()
-    records = [_located(task_id, transitions.locate(task_id)) for task_id in ids]
-    lost = {record.id: record for record in records if record.state == "unknown"}
+    found = locate(transitions, single)
+    lost = {task_id: record for task_id, record in found.items() if record.task is None}
     if lost:
         _remember(transitions, lost)
-    for record in records:
+    for record in found.values():
         if record.max_deliveries is None and record.task is not None:
             record.max_deliveries = limit_of(record.task, cards, max_deliveries)
-    return records
+    return [found[task_id] for task_id in asked]
+
+
+def locate(transitions: Transitions, ids: Sequence[str]) -> dict[str, Record]:
+    """What queue, dead letters and results know of tasks, by id, many asked for in a packet; the history is not read."""
+    replies: list[Any] = []
+    for i in range(0, len(ids), _PACKET):
+        commands = [transitions.command("locate", [each], [transitions.keys.result(each)]) for each in ids[i : i + _PACKET]]
+        found = transitions.link.batch(commands)
+        if any(isinstance(reply, ReplyError) and reply.code == "NOSCRIPT" for reply in found):
+            transitions.load("locate")
+            found = transitions.link.batch(commands)
+        replies += found
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return {task_id: _located(task_id, reply) for task_id, reply in zip(ids, replies, strict=True)}
 
 
 def limit_of(task: str, cards: Mapping[str, bytes], otherwise: int) -> int:
@@ -103,7 +124,7 @@ class _Card(msgspec.Struct):
 
 
 def _remember(transitions: Transitions, lost: dict[str, Record]) -> None:
-    """Fill in what the history of endings says of tasks of which nothing else is kept."""
+    """Fill in what the history of endings says of tasks of which no more than a result is kept."""
     since = min(sent_ms(task_id) for task_id in lost)
     for ending in history.newest(transitions.link, transitions.keys, since_ms=since):
         record = lost.pop(ending.id, None)
@@ -117,58 +138,88 @@ def take_ending(record: Record, ending: history.Ending) -> None:
     """Fill in what a line of history says."""
     record.state = ending.state
     record.task = ending.task
-    record.sent_ms = sent_ms(ending.id)
+    record.priority = _PRIORITY.get(ending.id[0])
+    record.sent_ms = sent_ms(ending.id) if is_id(ending.id) else None
     record.worker = ending.worker or None
-    record.started_ms, record.ended_ms, record.deliveries = ending.started_ms, ending.ended_ms, ending.deliveries
+    record.started_ms = ending.started_ms or record.started_ms
+    record.ended_ms, record.deliveries = ending.ended_ms, ending.deliveries
 
 
 def _located(task_id: str, reply: Sequence[Any]) -> Record:
     """The record of one task from what `locate.lua` returns."""
-    _, address, fields, row, record_text, due, letter, result, running = reply
-    record = Record(id=task_id)
+    _, address, fields, row, known, due, letter, result, running = reply
     if letter:
-        take_letter(record, *letter)
-    elif fields:
-        take_entry(record, address.decode(), fields)
-        known = Known.parse(record_text)
-        record.attempts = known.attempts
-        if row:
-            consumer, _, count = row
-            record.state = "running"
-            record.worker = worker_of(consumer.decode())
-            record.deliveries = count - known.forgiven
-            record.started_ms = started_of(running or b"", address)
-        else:
-            record.deliveries = known.count - known.forgiven
-            record.state = parked_state(record_text, address) if due or address[:1] == b"s" else "waiting"
-            record.due_ms = int(float(due)) if due else record.due_ms
-        last = record.attempts[-1] if record.attempts else {}
-        record.error = last.get("error")
-    elif result:
-        _take_result(record, result)
+        return of_letter(*letter)
+    if fields:
+        due_ms = int(float(due)) if due else None
+        return of_entry(address.decode(), fields, row=row, known=known, due_ms=due_ms, running=running or b"")
+    return _of_result(task_id, result) if result else Record(id=task_id)
+
+
+def of_entry(
+    address: str,
+    fields: list[bytes],
+    *,
+    row: Sequence[Any] | None,
+    known: bytes | None,
+    due_ms: int | None,
+    running: bytes = b"",
+) -> Record:
+    """The record of a task that has not ended.
+
+    Args:
+        address: where its entry stands.
+        fields: names and values of the entry, in turn.
+        row: consumer, idle time and count of its pending entry; None where it has none.
+        known: what `…:attempts` holds of it.
+        due_ms: when it is due, where it is parked.
+        running: what its consumer runs, as the heartbeat told (`…:running`).
+    """
+    record = Record(id=wire.id_of(address, fields))
+    _take_fields(record, address, fields)
+    count, forgiven, record.attempts = parse_known(known)
+    record.error = record.attempts[-1].get("error") if record.attempts else record.error
+    record.deliveries = count - forgiven
+    if row:
+        record.state = "running"
+        record.worker = worker_of(row[0].decode())
+        record.deliveries = row[2] - forgiven
+        record.started_ms = started_of(running, address.encode())
+        record.due_ms = None
+    elif address[0] == "s" and known is None:
+        record.state = "scheduled"
+        record.due_ms = due_ms or record.due_ms
+    elif due_ms:
+        record.state, record.due_ms = "retrying", due_ms
+    else:
+        record.state, record.due_ms = "waiting", None
     return record
 
 
-def parked_state(record_text: bytes | None, address: bytes) -> State:
-    """Whether a task that is parked waits for its first run or for another one."""
-    return "scheduled" if record_text is None and address[:1] == b"s" else "retrying"
+def of_letter(entry: bytes, fields: list[bytes]) -> Record:
+    """The record of a dead letter."""
+    own = dict(zip(fields[:_LETTER:2], fields[1:_LETTER:2], strict=True))
+    record = Record(id=_shown(own[b"id"]))
+    letter = own[b"priority"].decode()
+    _take_fields(record, letter, fields[_LETTER:])
+    record.reason = own[b"reason"].decode()
+    record.state = "expired" if record.reason == "expired" else "dead"
+    record.error, record.traceback = _shown(own[b"error"]) or None, _shown(own[b"traceback"]) or None
+    record.deliveries = int(own[b"deliveries"])
+    record.worker = _shown(own[b"worker"]) or None
+    record.attempts = attempts_of(own[b"attempts"].split(b"\n"))
+    record.due_ms, record.ended_ms = None, int(entry.partition(b"-")[0])
+    record.started_ms = record.attempts[-1].get("started_ms") if record.attempts else None
+    return record
 
 
-class Known(msgspec.Struct, frozen=True):
-    """What `…:attempts` holds of a task that has been parked or reaped."""
-
-    count: int = 0
-    forgiven: int = 0
-    attempts: list[dict[str, Any]] = []
-
-    @classmethod
-    def parse(cls, text: bytes | None) -> Known:
-        """The record from its text, `count forgiven crashes unknown` and a line an attempt."""
-        if not text:
-            return cls()
-        head, *lines = text.split(b"\n")
-        count, forgiven, *_ = map(int, head.split())
-        return cls(count, forgiven, attempts_of(lines))
+def parse_known(text: bytes | None) -> tuple[int, int, list[dict[str, Any]]]:
+    """Hand-outs, how many of them are forgiven, and the attempts, from what `…:attempts` holds of a task."""
+    if not text:
+        return 0, 0, []
+    head, *lines = text.split(b"\n")
+    count, forgiven, *_ = map(int, head.split())
+    return count, forgiven, attempts_of(lines)
 
 
 def attempts_of(lines: Iterable[bytes]) -> list[dict[str, Any]]:
@@ -182,10 +233,10 @@ def attempts_of(lines: Iterable[bytes]) -> list[dict[str, Any]]:
     return attempts
 
 
-def take_entry(record: Record, address: str, fields: list[bytes]) -> None:
+def _take_fields(record: Record, address: str, fields: list[bytes]) -> None:
     """Fill in what an entry says; one that is no task is shown as far as it can be."""
     record.priority = _PRIORITY.get(address[0], "default")
-    record.sent_ms = sent_ms(record.id)
+    record.sent_ms = sent_ms(record.id) if is_id(record.id) else None
     try:
         task = wire.parse(address, fields)
     except wire.Malformed as error:
@@ -195,35 +246,25 @@ def take_entry(record: Record, address: str, fields: list[bytes]) -> None:
     record.task, record.args = task.name, msgspec.json.decode(task.args)
     record.max_deliveries, record.timeout_ms, record.expires_ms = task.max_deliveries, task.timeout_ms, task.expires_ms
     record.unique = task.key
-    if address[0] == "s":
-        record.priority, record.due_ms = _PRIORITY.get(task.priority or "", "default"), task.due_ms
+    if task.priority is not None:
+        record.priority, record.due_ms = _PRIORITY.get(task.priority, "default"), task.due_ms
 
 
-def take_letter(record: Record, entry: bytes, fields: list[bytes]) -> None:
-    """Fill in what a dead letter says."""
-    own = dict(zip(fields[:_LETTER:2], fields[1:_LETTER:2], strict=True))
-    letter = own[b"priority"].decode()
-    take_entry(record, letter + record.id[1:], fields[_LETTER:])
-    record.priority = _PRIORITY.get(letter, "default")
-    record.reason = own[b"reason"].decode()
-    record.state = "expired" if record.reason == "expired" else "dead"
-    record.error, record.traceback = _shown(own[b"error"]) or None, _shown(own[b"traceback"]) or None
-    record.deliveries = int(own[b"deliveries"])
-    record.worker = _shown(own[b"worker"]) or None
-    record.attempts = attempts_of(own[b"attempts"].split(b"\n"))
-    record.due_ms, record.ended_ms = None, int(entry.partition(b"-")[0])
-    record.started_ms = record.attempts[-1].get("started_ms") if record.attempts else None
-
-
-def _take_result(record: Record, raw: bytes) -> None:
-    """Fill in what is kept of a finished task beside its line of history."""
-    kept = msgspec.json.decode(raw, type=dict[str, Any])
-    record.state = "finished"
-    record.sent_ms = sent_ms(record.id)
-    record.result, record.attempts = kept.get("result"), kept.get("attempts") or []
-    record.worker, record.deliveries = kept.get("worker"), kept.get("deliveries") or 0
-    record.task = kept.get("task")
-    record.started_ms, record.ended_ms = kept.get("started_ms"), kept.get("ended_ms")
+def _of_result(task_id: str, raw: bytes) -> Record:
+    """The record of a finished task from what is kept beside its line of history."""
+    kept = results.decode(raw)
+    return Record(
+        id=task_id,
+        state="finished",
+        priority=_PRIORITY.get(task_id[0]),
+        sent_ms=sent_ms(task_id),
+        result=msgspec.json.decode(kept.result),
+        attempts=attempts_of(map(bytes, kept.attempts)),
+        worker=kept.worker,
+        deliveries=kept.deliveries,
+        started_ms=kept.started_ms,
+        ended_ms=kept.ended_ms,
+    )
 
 
 def started_of(running: bytes, address: bytes) -> int | None:

@@ -49,7 +49,7 @@ def everywhere() -> list[click.Option]:
 
 
 class _Checked(click.ParamType[Any, str]):
-    """A value that one of streamq's own functions reads; what that refuses is a usage error with the same words."""
+    """A value that one of streamq's own functions reads; what that refuses is its usage error, behind the parameter's name."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
         self.name = name
@@ -62,7 +62,8 @@ class _Checked(click.ParamType[Any, str]):
         try:
             return self.read(value)
         except UsageError as error:
-            self.fail(f"{error.what}. {error.hint}" if error.hint else error.what, param, ctx)
+            name = param.opts[0] if isinstance(param, click.Option) else param.make_metavar(ctx) if param and ctx else self.name
+            raise UsageError(f"{name.strip('.')}: {error.what}", hint=error.hint) from None
 
 
 def _task_id(text: str) -> str:

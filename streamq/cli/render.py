@@ -79,11 +79,13 @@ def _plain(value: object) -> str:
 
 
 def ago(ms: int | None, now: int) -> str:
-    """Return how long ago a moment was, or how far ahead it is: `3m ago`, `in 12s`; `-` where there is none."""
+    """Return how long ago a moment was, or how far ahead it is: `3m ago`, `just now`, `in 12s`; `-` where there is none."""
     if ms is None:
         return "-"
-    away = (now - ms) / 1000
-    return f"{duration(round(away) if away >= 1 else 0)} ago" if away >= 0 else f"in {duration(max(1, round(-away)))}"
+    away = round((now - ms) / 1000)
+    if away == 0:
+        return "just now"
+    return f"{duration(away)} ago" if away > 0 else f"in {duration(-away)}"
 
 
 def span(ms: float | None) -> str:
@@ -181,8 +183,8 @@ class Output:
         for name, value in shown:
             first, *more = [safe(line) for line in str(value).split("\n")]
             if self.rich:
-                bold = self.styled(f"{name:<{width}} ", "bold")
-                self.console.print(bold, self.styled(first, STYLES.get(first, "")), soft_wrap=True)
+                bold = self.styled(f"{name:<{width}}", "bold")
+                self.console.print(bold, "", self.styled(first, STYLES.get(first, "")), soft_wrap=True)
             else:
                 sys.stdout.write(f"{name:<{width}}  {first}\n")
             for line in more:

@@ -52,7 +52,10 @@ class State:
         from streamq.config import load
 
         config = self.given.get("config")
-        return load(None if config is None else str(config), {key: self.given.get(name) for name, key in OVERRIDES.items()})
+        overrides = {key: self.given.get(name) for name, key in OVERRIDES.items()}
+        if self.debug:
+            overrides["log.level"] = "debug"
+        return load(None if config is None else str(config), overrides)
 
     @functools.cached_property
     def out(self) -> Output:
@@ -77,6 +80,7 @@ class State:
         """A connection of its own to the server, closed when the command ends; connects at its first call."""
         from streamq.server.connect import Link
 
+        self._start_log()
         link = Link(self.endpoint, name=name)
         self._links.append(link)
         return link
@@ -92,6 +96,7 @@ class State:
     def _app(self) -> App:
         from streamq.app import App
 
+        self._start_log()
         return App(settings=self.settings)
 
     def app(self) -> App:
@@ -106,6 +111,11 @@ class State:
         """Say on stderr which server is used: `produce` and `consume` that do not meet show it so."""
         where = f"embedded, data {self.endpoint.data}" if self.endpoint.embedded else "given"
         note(f"server {self.endpoint.masked} ({where}), queue {self.keys.queue}")
+
+    def _start_log(self) -> None:
+        from streamq.log import set_up
+
+        set_up(self.settings.log)
 
     def close(self) -> None:
         """Close what was opened."""

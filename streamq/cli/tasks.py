@@ -1,0 +1,83 @@
+"""`streamq tasks`: lists of tasks by state, name, arguments and time."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from streamq import listing
+from streamq.cli.options import SINCE
+from streamq.cli.render import STYLES, Column, ago, compact, note, safe
+from streamq.errors import UsageError
+
+if TYPE_CHECKING:
+    from streamq import browse
+    from streamq.browse import Record
+    from streamq.cli.state import State
+
+
+def _condition(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip():
+        hint = "Such as --where source=photos/a.jpg or --where width=200; * stands for anything."
+        raise UsageError(f"--where: {text!r} is no FIELD=VALUE", hint=hint)
+    return name.strip(), value
+
+
+@click.command()
+@click.option("--state", "states", multiple=True, type=click.Choice(listing.STATES), help="Only tasks in this state; repeatable.")
+@click.option("--task", "name", metavar="NAME", help="Only tasks of this name; * stands for anything.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only where an argument, or a field of the listing such as worker, has this value; * stands for anything.",
+)
+@click.option("--since", type=SINCE, metavar="TIME", help="Only what ended, or was sent, since then; 1h is an hour ago.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most so many.")
+@click.pass_obj
+def tasks(  # noqa: PLR0917 - an option each
+    state: State, states: tuple[browse.State, ...], name: str | None, where: tuple[str, ...], since: int | None, limit: int
+) -> None:
+    """List tasks: those that have not ended first, then dead ones, then the latest that finished or were cancelled.
+
+    Finished image tasks come from the catalogue, however old; of other ended tasks the queue keeps the newest (worker.history).
+    """
+    wanted = listing.Wanted(states or listing.STATES, name, tuple(map(_condition, where)), since or 0)
+    found = listing.tasks(state.transitions, wanted)
+    now = 0 if state.json else state.transitions.now_ms()
+    shown = state.out.rows(islice(found, limit), _columns(now))
+    if not shown and not state.json:
+        note(f"no such tasks in queue {state.keys.queue}")
+    elif shown == limit and next(found, None) is not None:
+        note(f"there are more than these {limit}; --limit shows more")
+
+
+def _columns(now: int) -> list[Column]:
+    """What a list shows of a task."""
+
+    def when(record: Record) -> str:
+        if record.ended_ms is not None:
+            return f"ended {ago(record.ended_ms, now)}"
+        if record.due_ms is not None:
+            return f"due {ago(record.due_ms, now)}"
+        if record.started_ms is not None:
+            return f"started {ago(record.started_ms, now)}"
+        return f"sent {ago(record.sent_ms, now)}"
+
+    def what(record: Record) -> str:
+        return compact(record.args, 60) if record.args is not None else ""
+
+    return [
+        Column("id", lambda record: record.id),
+        Column("state", lambda record: record.state, style=lambda record: STYLES.get(record.state, "")),
+        Column("task", lambda record: record.task),
+        Column("arguments", what),
+        Column("priority", lambda record: record.priority),
+        Column("tries", lambda record: record.deliveries, right=True),
+        Column("when", when),
+        Column("worker", lambda record: record.worker),
+        Column("error", lambda record: record.error and safe(record.error, 80), style="red"),
+    ]

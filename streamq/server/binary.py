@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,8 +64,6 @@ def find(writer: Program | None = None) -> tuple[Path, Program]:
     Raises:
         ServerUnusable: there is none; the message says what was found, the hint what to install.
     """
-    if sys.platform == "win32":
-        raise ServerUnusable("no server binary exists for Windows", hint="give --url of a running Redis or Valkey, or use WSL")
     refused: list[str] = []
     for path in _candidates():
         try:

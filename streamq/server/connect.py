@@ -166,7 +166,7 @@ class Link:
         try:
             *logged_in, command, _ = self._transfer(pack(greeting), len(greeting), self.timeout)
         except ReplyLost as error:
-            raise ServerUnreachable(error.what) from error
+            raise ServerUnreachable(error.what, hint="is it Redis or Valkey? Where it wants TLS, the URL is rediss://") from error
         for reply in (*logged_in, command):
             # Who may not ask for COMMAND may well be allowed all that a queue needs.
             if isinstance(reply, StreamqError) and not (reply is command and isinstance(reply, Forbidden | ReplyError)):

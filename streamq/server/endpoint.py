@@ -7,11 +7,12 @@ that a client of the embedded server revives one that was killed, and does not s
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from streamq.errors import UsageError
+from streamq.errors import ServerUnusable, UsageError
 
 if TYPE_CHECKING:
     from streamq.config import Settings
@@ -33,6 +34,7 @@ class Endpoint:
 
     Raises:
         UsageError: the URL is not one that streamq can use.
+        ServerUnusable: there can be no embedded server on this system.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Endpoint:
     ) -> None:
         if isinstance(where, str):
             _check(where)
+        elif sys.platform == "win32":
+            raise ServerUnusable("no embedded server runs on Windows", hint="give --url of a Redis or Valkey, or use WSL")
         self.where = where
         self.durability: Durability = durability
         self.wait = wait

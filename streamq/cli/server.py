@@ -1,8 +1,8 @@
 """`streamq server`: start, stop and look at the embedded server.
 
 Only `start` starts one; every other command that needs a server starts it by itself, so that nobody has to know this one.
-`status` ends with 0 when a server answers and with 3 when none does, as `pg_ctl status` and `systemctl status` do; with `--url` it
-looks at that server. `stop` of a server that does not run is no error: it is as asked. Workers that still run do not start it
+`status` ends with 0 when a server answers and with 3 when none does, as `pg_ctl status` and `systemctl status` do; with `--url`
+it looks at that server. `stop` of a server that does not run is no error: it is as asked. Workers that still run do not start it
 again.
 """
 

@@ -5,6 +5,7 @@ Nothing above this package knows redis-py: what leaves it are bytes, numbers and
     endpoint.py   which server the settings mean: a URL, or the embedded one of a data directory
     connect.py    Link: one connection that translates every error and never repeats a command by itself
     dial.py       opens the socket of a URL, by redis-py
+    resp.py       Redis's protocol over an open socket, by hiredis
     reply.py      what a server's error reply means
     patience.py   waiting, bounded, for a server that is away
     probe.py      what kind of server it is, and what it can promise

@@ -26,7 +26,7 @@ local deliveries = count - forgiven - (not_started and 1 or 0)
 attempts = with_attempt(attempts, ARGV[8])
 
 if fields then
-  local id, key = field(fields, 'id') or address, field(fields, 'key')
+  local id, key = id_of(address, fields), field(fields, 'key')
   if #fields > 1000 then fields = {'entry', cjson.encode(fields)} end  -- more than `unpack` may be trusted with: kept whole, as one
   local dead = redis.call('XADD', K.dead, '*', 'id', id, 'reason', reason, 'error', ARGV[6], 'traceback', ARGV[7],
     'deliveries', deliveries, 'attempts', attempts:sub(2), 'priority', priority_of(address), 'worker', worker, unpack(fields))

@@ -14,6 +14,7 @@ local address = redis.call('HGET', K.moved, id) or id
 local fields = STREAM[address:sub(1, 1)] and fields_of(address)
 if not fields then return redis.call('HEXISTS', K['dead:ids'], id) == 1 and 'dead' or 'unknown' end
 
+id = id_of(address, fields)  -- the address of a task that was revived names it as well
 local stream, entry, letter = split(address)
 local was_running = pending_of(stream, entry)
 local count, forgiven = record(address)

@@ -16,7 +16,7 @@ for _, found in ipairs(entries) do
   local entry, fields = found[1], found[2]
   if not pending_of(stream, entry) then
     local address = letter .. entry
-    local id = field(fields, 'id') or address
+    local id = id_of(address, fields)
     for _, zset in ipairs(zsets_of(letter, priority_of(address))) do redis.call('ZREM', zset, address) end
     redis.call('XDEL', stream, entry)
     redis.call('HDEL', K.attempts, address)

@@ -63,6 +63,7 @@ def state_of(link: Link, keys: Keys) -> State:
     for _, flat in entries(link, keys["dead"]):
         letter_of_death = pairs(flat[:16])
         state[f"dead {letter_of_death['id']}"] = letter_of_death | {"fields": pairs(flat[16:])}
+    state.pop("stats endings_oldest", None)  # a hint, of no meaning to anybody
     state["ended"] = [line for _, flat in entries(link, keys["ended"]) for line in pairs(flat)["tasks"].split("\n")]
     for field, value in pairs(_ask(link, "HGETALL", keys["minutes"])).items():
         name = field.partition(":")[2]

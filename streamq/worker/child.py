@@ -172,10 +172,9 @@ def main() -> None:
     die_with_parent(parent)
     leave_signals_to_supervisor()
     channel = Channel(socket.socket(fileno=control))
-    first = channel.receive()
-    if first is None:
+    start = channel.receive()
+    if not isinstance(start, Start):
         return
-    start: Start = first[0]
     set_up(start.settings.log)
     try:
         child = Child(start, channel, Table(table_fd, slots), Budget(budget_fd) if budget_fd >= 0 else None)
@@ -190,17 +189,16 @@ def _obey(child: Child, channel: Channel) -> None:
     """Does what the supervisor says, until it says stop; without a supervisor nobody keeps the leases, so it ends at once."""
     stopping: threading.Thread | None = None
     while True:
-        messages = channel.receive()
-        if messages is None:
-            os._exit(0 if stopping is not None and not stopping.is_alive() else 1)
-        for message in messages:
-            if isinstance(message, Go):
-                child.go()
-            elif isinstance(message, Pending):
-                child.compare(message)
-            elif isinstance(message, Stop) and stopping is None:
-                stopping = threading.Thread(target=_stop, args=(child,), name="stopping")
-                stopping.start()
+        message = channel.receive()
+        if message is None:
+            os._exit(1)
+        if isinstance(message, Go):
+            child.go()
+        elif isinstance(message, Pending):
+            child.compare(message)
+        elif isinstance(message, Stop) and stopping is None:
+            stopping = threading.Thread(target=_stop, args=(child,), name="stopping")
+            stopping.start()
 
 
 def _stop(child: Child) -> None:

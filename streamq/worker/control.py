@@ -88,13 +88,13 @@ class Channel:
                 return False
         return True
 
-    def receive(self) -> list[Any] | None:
-        """Waits for messages; None: the other end is gone."""
+    def receive(self) -> Any | None:
+        """Waits for the next message; None: the other end is gone."""
         while True:
-            *lines, rest = self._rest.split(b"\n")
-            if lines:
+            line, end, rest = self._rest.partition(b"\n")
+            if end:
                 self._rest = rest
-                return [_decode(line) for line in lines]
+                return _decode(line)
             try:
                 data = self.sock.recv(_CHUNK)
             except ConnectionResetError:

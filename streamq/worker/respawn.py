@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Final
 
@@ -24,6 +25,15 @@ class Respawn:
         self._young_deaths = self._young_deaths + 1 if age < YOUNG else 0
         if self._young_deaths > 1:
             self._due = time.monotonic() + _PAUSES.delay(self._young_deaths - 1)
+
+    def wait_for_change(self) -> None:
+        """Nothing is started until `changed`: a new one would fail in the same way."""
+        self._due = math.inf
+
+    def changed(self) -> None:
+        """What children are made of has changed: one may be started at once."""
+        self._young_deaths = 0
+        self._due = 0.0
 
     def is_due(self) -> bool:
         """Whether a new one may be started now."""

@@ -140,14 +140,13 @@ class ChildProcess:
         self.table.close()
 
     def _listen(self) -> None:
-        while (messages := self._channel.receive()) is not None:
-            for message in messages:
-                if isinstance(message, Ready):
-                    self.ready = message
-                elif isinstance(message, Failed):
-                    self.failed = message
-                elif isinstance(message, Spent):
-                    self.spent = True
+        while (message := self._channel.receive()) is not None:
+            if isinstance(message, Ready):
+                self.ready = message
+            elif isinstance(message, Failed):
+                self.failed = message
+            elif isinstance(message, Spent):
+                self.spent = True
             self._notify()
         self._process.wait()
         self._notify()

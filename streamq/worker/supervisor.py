@@ -11,6 +11,7 @@ import logging
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamq.errors import StreamqError
@@ -24,6 +25,7 @@ from streamq.worker.drain import Drain
 from streamq.worker.keeper import Keeper
 from streamq.worker.progress import Progress
 from streamq.worker.reaper import Reaper
+from streamq.worker.reload import Reloader
 from streamq.worker.respawn import Respawn
 from streamq.worker.spawn import ChildProcess
 
@@ -37,6 +39,8 @@ _log = logging.getLogger("streamq.worker")
 
 #: How often children and deadlines are looked at, in seconds.
 TICK: Final = 0.1
+#: So many children in a row that end before they have worked are given up on.
+STILLBORN_MOST: Final = 5
 
 
 class Options(NamedTuple):
@@ -68,6 +72,7 @@ class Supervisor:
         self._suspects_due = 0
         self._stopping_since: float | None = None
         self._signals = 0
+        self._stillborn = 0
         self._failure: StreamqError | None = None
         self._budget = Budget.create(options.max_tasks) if options.max_tasks else None
         self._respawn = Respawn()
@@ -77,6 +82,7 @@ class Supervisor:
         self._keeper = Keeper(self._door("keeper"), lease, lambda: self._children)
         self._reaper = Reaper(self._door("reaper"), lease, self._is_ours, self._note_suspects)
         self._drain = Drain(self._transitions) if options.drain else None
+        self._reloader = Reloader(Path.cwd(), self._reload) if options.reload else None
 
     def run(self) -> int:
         """Works until it is asked to stop, has drained the queue or used up its budget.
@@ -93,6 +99,8 @@ class Supervisor:
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         self._keeper.start()
         self._reaper.start()
+        if self._reloader is not None:
+            self._reloader.start()
         try:
             while not self._is_over():
                 self._tick()
@@ -100,6 +108,8 @@ class Supervisor:
                 self._wake.clear()
         finally:
             self._end_all()
+            if self._reloader is not None:
+                self._reloader.stop()
             self._reaper.stop()
             self._keeper.stop()
             for number, handler in before.items():
@@ -116,8 +126,10 @@ class Supervisor:
                 child.stop()
             self._wake.set()
 
-    def reload(self) -> None:
+    def _reload(self, path: str) -> None:
         """Replaces every child by one that imports the tasks anew; each finishes what it runs."""
+        _log.info("%s has changed: starting anew", path)
+        self._respawn.changed()
         for child in self._children:
             child.stop()
 
@@ -127,6 +139,8 @@ class Supervisor:
                 self._take_leave(child)
             elif overdue := aftermath.overdue(child):
                 self._end_overdue(child, overdue)
+            elif child.quarantine and child.spent:
+                child.stop()
         if self._stopping_since is not None:
             if self._signals > 1 or time.monotonic() - self._stopping_since > self._settings.worker.grace:
                 self._hand_back_all()
@@ -161,16 +175,30 @@ class Supervisor:
         """Settles for a child that has ended by itself, and forgets it."""
         status = child.exit_status
         assert status is not None  # noqa: S101 - asked before
-        if child.failed is not None:
+        if child.failed is not None and not self._options.reload:
             self._failure = self._failure or _failure_of(child)
             self.stop()
+        elif child.failed is not None:
+            _log.error("%s", child.failed.what)
+            self._respawn.wait_for_change()
         crashed = status != 0
         if crashed and child.failed is None:
             why = aftermath.cause_of(status)
             _log.error("%s: process %d died (%s)", self._options.name, child.pid, why)
             if not child.quarantine:
                 self._respawn.died(time.monotonic() - child.born)
+                self._give_up_on_stillborn(child)
         self._settle_for(child, crashed=crashed)
+
+    def _give_up_on_stillborn(self, child: ChildProcess) -> None:
+        """Ends the worker when its processes end before they ever worked: none of them could."""
+        self._stillborn = 0 if child.ready else self._stillborn + 1
+        if self._stillborn >= STILLBORN_MOST:
+            self._failure = StreamqError(
+                f"the worker's processes end before they can work ({self._stillborn} one after another)",
+                hint="their own messages above say why",
+            )
+            self.stop()
 
     def _settle_for(self, child: ChildProcess, *, crashed: bool) -> None:
         waiting(

@@ -19,6 +19,11 @@ What a handler raises to steer its own task (`Retry`, `Snooze`, `Discard`) is no
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class StreamqError(Exception):
     """Base of every error that streamq raises.
@@ -63,6 +68,8 @@ class ServerError(StreamqError):
     """The server cannot be reached or used."""
 
     exit_status = 3
+    #: Where many tasks were being sent: the ids of those that had been accepted, in the order sent.
+    ids: Sequence[str] = ()
 
 
 class ServerUnreachable(ServerError):
@@ -106,6 +113,9 @@ class TaskFailed(StreamqError):
         self.state = state
         self.error = error
         self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.what}\n\nIn the worker:\n{self.traceback.rstrip()}" if self.traceback else self.what
 
 
 class TaskUnknown(StreamqError):

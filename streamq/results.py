@@ -1,6 +1,6 @@
 """What is kept of a finished task for a while: `…:result:<id>`, one JSON object, written by the worker and read by whoever asks.
 
-A result is kept as the JSON that the handler's definition made of it; nothing is decoded on the worker's way. Any client may read it.
+A result is kept as the JSON that the handler's definition made of it, and nothing is decoded on the way. Any client may read it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _decode = msgspec.json.Decoder(Kept).decode
 
 
 def encode(
-    result: bytes | None, attempts: Iterable[bytes], worker: str, started_ms: int, ended_ms: int, deliveries: int
+    result: bytes | None, *, attempts: Iterable[bytes], worker: str, started_ms: int, ended_ms: int, deliveries: int
 ) -> bytes:
     """Return what is kept of a finished task.
 

@@ -1,0 +1,138 @@
+"""A task that is ready to be sent: checked, written as JSON, with its options as `add.lua` reads them.
+
+Whatever can be wrong with a task is found here, before anything is sent. Relative times stay relative until the server's clock
+makes them absolute, so a task may be prepared long before it goes out. Made by `App`, `Task` and commands, sent by `queue.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
+
+import msgspec
+
+from streamq.definition import timeout_ms
+from streamq.errors import InvalidTask, UsageError
+from streamq.keys import LETTERS, Priority
+from streamq.units import moment, seconds
+from streamq.wire import entry_fields
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    Duration = float | str | timedelta
+
+R = TypeVar("R")
+
+
+class Options(TypedDict, total=False):
+    """How a task is sent. None is the same as not given."""
+
+    #: Default `default`.
+    priority: Priority | None
+    #: It is due so long after it was sent.
+    delay: Duration | None
+    #: It is due at this time: a `datetime` (local where it names no zone), or a text such as `2027-03-01T08:30` or `18:30`.
+    at: datetime | str | None
+    #: It is not started any more so long after it was sent, or after this time.
+    expires: Duration | datetime | None
+    #: Longest run; goes before the task's own.
+    timeout: Duration | None
+    #: How often it is delivered at most; goes before the task's own.
+    max_deliveries: int | None
+    #: While a task with this key has not ended, sending another one gives the first.
+    unique: str | None
+
+
+class Delivery(NamedTuple):
+    """Options, resolved."""
+
+    priority: Priority = "default"
+    #: What stands before the fields of the task (see `add.lua`).
+    head: str = LETTERS["default"]
+    timeout_ms: int | None = None
+    max_deliveries: int | None = None
+    key: str | None = None
+
+
+PLAIN = Delivery()
+
+
+class Prepared(msgspec.Struct, Generic[R], frozen=True):
+    """A task that is ready to be sent; R is what its handler returns."""
+
+    name: str
+    #: The arguments as JSON.
+    args: bytes
+    priority: Priority
+    #: Head, number of strings, fields: as `add.lua` takes a task.
+    argv: tuple[str | bytes | int, ...]
+
+
+def prepare(name: str, args: bytes, delivery: Delivery = PLAIN) -> Prepared[Any]:
+    """Return a task that is ready to be sent.
+
+    Args:
+        name: the task's name.
+        args: its arguments, a JSON object.
+        delivery: its options.
+
+    Raises:
+        InvalidTask: a value is too long or out of range, or the arguments are no JSON object.
+    """
+    fields = entry_fields(name, args, timeout_ms=delivery.timeout_ms, max_deliveries=delivery.max_deliveries, key=delivery.key)
+    return Prepared(name, args, delivery.priority, (delivery.head, len(fields), *fields))
+
+
+def resolve(options: Options) -> Delivery:
+    """Return options as they are sent.
+
+    Raises:
+        UsageError: a value makes no sense, or two contradict each other.
+    """
+    priority = options.get("priority") or "default"
+    if priority not in LETTERS:
+        raise UsageError(f"priority: expected one of {', '.join(LETTERS)}, not {priority!r}")
+    due, expires = _due(options.get("delay"), options.get("at")), _expires(options.get("expires"))
+    if due and expires and due[0] == expires[0] and int(expires[1:]) <= int(due[1:]):
+        raise InvalidTask("the task would expire before it is due")
+    key = options.get("unique")
+    head = LETTERS[priority]
+    if due or expires or key is not None:
+        head = f"{head};{due};{expires};{'u' if key is not None else ''}"
+    return Delivery(priority, head, timeout_ms(options.get("timeout")), options.get("max_deliveries"), key)
+
+
+def _due(delay: Duration | None, at: datetime | str | None) -> str:
+    """When a task is due, `+ms` from now or `@ms` absolute; empty: at once."""
+    if delay is not None and at is not None:
+        raise UsageError("delay and at say both when the task is due: give one of them")
+    if delay is not None:
+        return f"+{ms}" if (ms := round(seconds(delay) * 1000)) else ""
+    if at is None:
+        return ""
+    if isinstance(at, str) and at.strip().startswith("+"):
+        return _due(at.strip()[1:], None)
+    return _absolute(at)
+
+
+def _expires(expires: Duration | datetime | None) -> str:
+    if expires is None:
+        return ""
+    if isinstance(expires, datetime):
+        return _absolute(expires)
+    try:
+        after = round(seconds(expires) * 1000)
+    except UsageError:
+        if not isinstance(expires, str):
+            raise
+        return _absolute(expires)
+    if after < 1:
+        raise InvalidTask("the task would expire before it is sent")
+    return f"+{after}"
+
+
+def _absolute(at: datetime | str) -> str:
+    ms = moment(at, int(time.time() * 1000)) if isinstance(at, str) else round(at.timestamp() * 1000)
+    return f"@{max(0, ms)}"

@@ -76,7 +76,7 @@ class Bench:
         """Park a task; returns the refused addresses."""
         return self.run.park(consumer, [Park(task.address, task.count, delay_ms, kind, attempt)])
 
-    def bury(self, consumer: str, task: Handed, **how: object) -> bool:
+    def bury(self, consumer: str, task: Handed, /, **how: object) -> bool:
         """Bury a task, as a failure of its own unless said otherwise."""
         told = {
             "reason": "error",

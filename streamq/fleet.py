@@ -59,6 +59,10 @@ class Member(NamedTuple):
         """The worker's name that people know."""
         return self.card.name or worker_of(self.consumer)
 
+    def is_beside(self, other: Member) -> bool:
+        """Whether both run on one machine, where each can look the other's process up."""
+        return bool(self.card.boot) and (self.card.boot, self.card.pidns) == (other.card.boot, other.card.pidns)
+
 
 def read(now: int, workers: Sequence[bytes], fleet: Sequence[bytes], seen: Sequence[bytes]) -> dict[str, Member]:
     """The fleet from what the server holds, by consumer.

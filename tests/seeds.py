@@ -123,7 +123,7 @@ class Seed:
     # Workers
 
     def worker(self, consumer: str, life: Life = "alive", *, runs: list[tuple[str, int]] | None = None, **card: object) -> None:
-        """Let a consumer have beaten once, with a minute until its heartbeat expires; `runs`: address and start of what it runs."""
+        """Let a consumer have beaten once; `runs`: address and start of what it runs."""
         me = process.current()
         if life == "dead":
             me = me._replace(pid=ended_pid())
@@ -146,6 +146,10 @@ class Seed:
         }
         lines = "".join(f"\n{address} {started}" for address, started in runs or [])
         self.run.beat(LEASE_MS, "run", 0 if life == "lost" else MINUTE_MS, [(consumer, json.dumps(shown).encode(), lines)])
+
+    def rested(self) -> None:
+        """Let the rest be over that recovery takes when the fleet has just come back."""
+        self.client.hdel(self.keys["control"], "hold")
 
 
 def ended_pid() -> int:

@@ -152,11 +152,12 @@ def _located(task_id: str, reply: Sequence[Any]) -> Record:
         return of_letter(*letter)
     if fields:
         due_ms = int(float(due)) if due else None
-        return of_entry(address.decode(), fields, row=row, known=known, due_ms=due_ms, running=running or b"")
+        return of_entry(task_id, address.decode(), fields, row=row, known=known, due_ms=due_ms, running=running or b"")
     return _of_result(task_id, result) if result else Record(id=task_id)
 
 
 def of_entry(
+    task_id: str,
     address: str,
     fields: list[bytes],
     *,
@@ -168,6 +169,7 @@ def of_entry(
     """The record of a task that has not ended.
 
     Args:
+        task_id: its id.
         address: where its entry stands.
         fields: names and values of the entry, in turn.
         row: consumer, idle time and count of its pending entry; None where it has none.
@@ -175,7 +177,7 @@ def of_entry(
         due_ms: when it is due, where it is parked.
         running: what its consumer runs, as the heartbeat told (`…:running`).
     """
-    record = Record(id=wire.id_of(address, fields))
+    record = Record(id=task_id)
     _take_fields(record, address, fields)
     count, forgiven, record.attempts = parse_known(known)
     record.error = record.attempts[-1].get("error") if record.attempts else record.error

@@ -179,9 +179,27 @@ def _waiting(transitions: Transitions, since_ms: int) -> Iterator[Record]:
                 ]
             )
             held = set() if isinstance(pending, Exception) else {row[0] for row in pending}
-            for (entry, fields), address, *parked in zip(entries, addresses, *scores, strict=True):
-                if entry not in held and parked == [None, None]:
-                    yield browse.of_entry(address.decode(), fields, row=None, known=None, due_ms=None)
+            found = {
+                address: fields
+                for (entry, fields), address, *parked in zip(entries, addresses, *scores, strict=True)
+                if entry not in held and parked == [None, None]
+            }
+            ids = _ids(transitions, found)
+            for address, fields in found.items():
+                yield browse.of_entry(ids[address], address.decode(), fields, row=None, known=None, due_ms=None)
+
+
+def _ids(transitions: Transitions, entries: dict[bytes, list[bytes]]) -> dict[bytes, str]:
+    """The id of each task: its address, but for one that was moved; a stranger may write what he likes into the field `id`."""
+    ids = {address: address.decode() for address in entries}
+    named = {address: dict(zip(fields[::2], fields[1::2], strict=False)) for address, fields in entries.items()}
+    claimed = {address: fields[b"id"] for address, fields in named.items() if b"id" in fields}
+    if claimed:
+        moved = transitions.link.call("HMGET", transitions.keys["moved"], *claimed.values())
+        for (address, first), now in zip(claimed.items(), moved, strict=True):
+            if now == address:
+                ids[address] = first.decode()
+    return ids
 
 
 def _read(
@@ -201,13 +219,14 @@ def _read(
     asked += [["XRANGE", keys.stream(chr(address[0])), address[1:], address[1:]] for address in addresses]
     known, *replies = transitions.link.batch(asked)
     running = dict(zip(consumers, replies.pop(0), strict=True)) if consumers else {}
-    for address, text, found in zip(addresses, known, replies, strict=True):
-        if found:
-            row = rows.get(address)
-            runs = running.get(row[0]) if row else None
-            yield browse.of_entry(
-                address.decode(), found[0][1], row=row, known=text, due_ms=due.get(address), running=runs or b""
-            )
+    entries = {address: found[0][1] for address, found in zip(addresses, replies, strict=True) if found}
+    texts = dict(zip(addresses, known, strict=True))
+    ids = _ids(transitions, entries)
+    for address, fields in entries.items():
+        row = rows.get(address)
+        parts = {"row": row, "known": texts[address], "due_ms": due.get(address)}
+        runs = running.get(row[0]) if row else None
+        yield browse.of_entry(ids[address], address.decode(), fields, **parts, running=runs or b"")
 
 
 def _dead(transitions: Transitions, since_ms: int) -> Iterator[Record]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from streamq.cli.render import Output, note
 
 if TYPE_CHECKING:
-    from streamq.app import App
     from streamq.config import Settings
     from streamq.keys import Keys
     from streamq.queue import Queue
@@ -93,19 +92,15 @@ class State:
         return Transitions(self.link(), self.keys, history=self.settings.worker.history)
 
     @functools.cached_property
-    def _app(self) -> App:
-        from streamq.app import App
+    def _queue(self) -> Queue:
+        from streamq.queue import Queue
 
         self._start_log()
-        return App(settings=self.settings)
-
-    def app(self) -> App:
-        """The application of these settings, as a program that imports streamq has it."""
-        return self._app
+        return Queue(self.settings)
 
     def queue(self) -> Queue:
-        """The queue of these settings."""
-        return self._app.queue
+        """The queue of these settings, closed when the command ends."""
+        return self._queue
 
     def announce(self) -> None:
         """Say on stderr which server is used: `produce` and `consume` that do not meet show it so."""
@@ -121,5 +116,5 @@ class State:
         """Close what was opened."""
         for link in self._links:
             link.close()
-        if "_app" in self.__dict__:
-            self._app.close()
+        if "_queue" in self.__dict__:
+            self._queue.close()

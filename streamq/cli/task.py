@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -152,10 +151,9 @@ def cancel(state: State, ids: tuple[str, ...]) -> int:
 
     Exit status 1: one of them has ended, or is unknown.
     """
-    by = os.environ.get("USER") or str(os.getuid())
 
     def cancelled(task_id: str) -> tuple[bool, str]:
-        found = state.transitions.cancel(task_id, by)
+        found = state.queue().cancel(task_id)
         if found == "running":
             return True, "cancelled while it ran; its result will be thrown away"
         return found == "cancelled", found
@@ -173,12 +171,12 @@ def retry(state: State, ids: tuple[str, ...]) -> int:
     """
 
     def retried(task_id: str) -> tuple[bool, str]:
-        found = state.transitions.hasten(task_id)
+        found = state.queue().hasten(task_id)
         if found in _HASTENED:
             return True, _HASTENED[found]
         if found == "unknown":
             return False, found
-        revived, holder = state.transitions.revive(task_id)
+        revived, holder = state.queue().revive(task_id)
         if revived == "taken":
             return False, f"its unique key belongs to {holder} now"
         return revived == "ok", "back in its queue" if revived == "ok" else revived

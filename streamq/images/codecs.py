@@ -1,0 +1,205 @@
+"""Reading: from an open file to upright sRGB pixels, with nothing decoded that the result does not need.
+
+The header is read first and held against the limits, before a pixel takes memory. A JPEG that is to become much smaller is
+decoded at a half, a quarter or an eighth of its size. What a decoder makes of a broken file is one error, `BadImage`; what the
+disk does wrong stays an `OSError`. Called by `pipeline` only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Final
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from streamq.config.schema import Limits
+from streamq.images import colour
+from streamq.images.errors import BadImage, ImageError
+from streamq.images.formats import FORMATS
+from streamq.images.geometry import Box, Scaling, Size, whole
+
+#: How much larger than the result the decoded image is at least; measured: as good as 2.0, up to 40 % faster.
+GAP: Final = 1.5
+_ALLOWED: Final = tuple(each.pillow for each in FORMATS.values())
+_TRANSPOSED: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Picture:
+    """An opened image file, of which the header was read and found within the limits.
+
+    Args:
+        image: as Pillow opened it, nothing decoded.
+        what: what errors call it.
+    """
+
+    def __init__(self, image: Image.Image, what: str) -> None:
+        self._image = image
+        self.what = what
+        self.orientation = _orientation(image)
+        self.profile: bytes | None = image.info.get("icc_profile")
+        #: Upright.
+        self.size = _turned(image.size, self.orientation)
+
+    @property
+    def can_move(self) -> bool:
+        """Whether the file may hold more than one frame of an animation."""
+        return self._image.format in ("GIF", "WEBP", "PNG", "AVIF") and getattr(self._image, "is_animated", False)
+
+    def seek(self, index: int) -> bool:
+        """Go to a frame; return whether there is one."""
+        with broken_is_bad(self.what):
+            try:
+                self._image.seek(index)
+            except EOFError:
+                return False
+        return True
+
+    def frame(self) -> tuple[Image.Image, int]:
+        """Return the frame gone to, workable and upright but not yet in sRGB, and its duration in ms (0: it names none)."""
+        with broken_is_bad(self.what):
+            self._image.load()
+            frame = colour.workable(self._image)
+        frame = frame.copy() if frame is self._image else frame
+        return self.upright(frame), round(self._image.info.get("duration") or 0)
+
+    @property
+    def info(self) -> dict[str | tuple[int, int], Any]:
+        """What the file says of itself, as Pillow names it."""
+        return self._image.info
+
+    @property
+    def pillow_format(self) -> str | None:
+        """The file's format, as Pillow names it."""
+        return self._image.format
+
+    def decode(self, scaling: Scaling | None) -> Image.Image:
+        """Return the pixels, upright and in sRGB, scaled on the way.
+
+        Args:
+            scaling: which part of the upright image becomes how large; None: all of it, as it is.
+
+        Raises:
+            BadImage: the file is broken.
+        """
+        image = self._image
+        with broken_is_bad(self.what):
+            if scaling is not None and scaling.changes(self.size):
+                lying = Scaling(_laid(scaling.box, self.size, self.orientation), _turned(scaling.size, self.orientation))
+                image = _scaled(image, lying)
+            else:
+                image.load()
+                image = colour.workable(image)
+        return colour.to_srgb(self.upright(image), self.profile)
+
+    def upright(self, image: Image.Image) -> Image.Image:
+        """Return a stored image the way it is to be seen."""
+        turn = _TRANSPOSED.get(self.orientation)
+        return image if turn is None else image.transpose(turn)
+
+
+@contextmanager
+def opened(stream: BinaryIO, size: int, limits: Limits, what: str) -> Iterator[Picture]:
+    """Open an image, check its header against the limits, and yield it.
+
+    Args:
+        stream: the file, at its beginning; it stays the caller's to close.
+        size: its size in bytes.
+        limits: see `config.schema.Limits`.
+        what: what errors call it.
+
+    Raises:
+        BadImage: it is no image of an allowed format, its header is broken, or it is beyond a limit.
+        OSError: the disk failed: trying again may help.
+    """
+    if size == 0:
+        raise BadImage(f"{what} is empty")
+    if size > limits.source_bytes:
+        raise BadImage(f"{what} has {size} bytes, more than images.limits.source_bytes ({limits.source_bytes})")
+    with broken_is_bad(what):
+        image = Image.open(stream, formats=_ALLOWED)
+    with image:
+        check_size(image.size, limits, what)
+        yield Picture(image, what)
+
+
+@contextmanager
+def broken_is_bad(what: str) -> Iterator[None]:
+    """Turn whatever a decoder makes of a broken file into `BadImage`; errors of the disk and of memory pass."""
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise BadImage(f"{what} is no image, or of no format that is read", hint=f"Formats are: {', '.join(FORMATS)}.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage(f"{what} has more pixels than an image may have: {error}") from None
+    except Exception as error:  # decoders raise what the libraries below them do: SyntaxError, struct.error, zlib.error, ...
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise BadImage(f"{what} is broken: {str(error) or type(error).__name__}") from error
+
+
+def check_size(size: Size, limits: Limits, what: str) -> None:
+    """Refuse an image that has more pixels than one may have.
+
+    Raises:
+        BadImage: it has.
+    """
+    if size[0] * size[1] > limits.pixels:
+        raise BadImage(
+            f"{what} has {size[0]}x{size[1]} pixels, more than images.limits.pixels ({limits.pixels})",
+            hint="Raise images.limits.pixels if the file can be trusted.",
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the image lies, 1 to 8 as in EXIF; 1 where nothing readable says so."""
+    if image.format == "TIFF":  # Pillow turns these itself while it decodes
+        return 1
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001 -- broken EXIF data fails in many ways, and the image is good without it
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1  # noqa: PLR2004
+
+
+def _turned(size: Size, orientation: int) -> Size:
+    return (size[1], size[0]) if orientation >= 5 else size  # noqa: PLR2004 -- 5 to 8 lie on their side
+
+
+def _laid(box: Box, size: Size, orientation: int) -> Box:
+    """The box of the stored image that becomes a box of the upright one, whose size is given."""
+    left, top, right, bottom = box
+    width, height = size
+    if orientation in (2, 3, 7, 8):
+        left, right = width - right, width - left
+    if orientation in (3, 4, 6, 7):
+        top, bottom = height - bottom, height - top
+    return (top, left, bottom, right) if orientation >= 5 else (left, top, right, bottom)  # noqa: PLR2004
+
+
+def _scaled(image: Image.Image, scaling: Scaling) -> Image.Image:
+    """Decode and scale in one go, the decoder doing as much of it as it can."""
+    box, size = scaling
+    across, down = size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])
+    stored = image.size
+    needed = math.ceil(stored[0] * across * GAP), math.ceil(stored[1] * down * GAP)
+    if (drafted := image.draft(None, needed)) is not None:
+        part = drafted[1]
+        wide, high = part[2] / stored[0], part[3] / stored[1]
+        box = box[0] * wide, box[1] * high, min(box[2] * wide, part[2]), min(box[3] * high, part[3])
+    image.load()
+    image = colour.workable(image)
+    if image.size == size and box == whole(size):
+        return image
+    return image.resize(size, Image.Resampling.LANCZOS, box, GAP)

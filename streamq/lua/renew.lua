@@ -9,14 +9,15 @@ for _, letter in ipairs(LETTERS) do
   repeat
     local rows = redis.pcall('XPENDING', STREAM[letter], GROUP, from, '+', 400, consumer)
     if rows.err then break end
-    local claim = {'XCLAIM', STREAM[letter], GROUP, consumer, 0}
-    for _, row in ipairs(rows) do
-      claim[#claim + 1] = row[1]
-      out[#out + 1] = {letter .. row[1], row[4], row[3]}
-      from = '(' .. row[1]
-    end
+    local claim, kept = {'XCLAIM', STREAM[letter], GROUP, consumer, 0}, {}
+    for i, row in ipairs(rows) do claim[5 + i] = row[1] end
     claim[#claim + 1] = 'JUSTID'
-    if #rows > 0 then redis.call(unpack(claim)) end
+    for _, entry in ipairs(#rows > 0 and redis.call(unpack(claim)) or {}) do kept[entry] = true end
+    for _, row in ipairs(rows) do
+      if kept[row[1]] then out[#out + 1] = {letter .. row[1], row[4], row[3]}
+      else redis.call('HDEL', K.attempts, letter .. row[1]) end  -- deleted behind our back, and now no longer pending
+    end
+    if #rows > 0 then from = '(' .. rows[#rows][1] end
   until #rows < 400
 end
 return out

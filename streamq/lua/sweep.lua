@@ -9,12 +9,14 @@
 -- @include group
 -- @include minutes
 -- @include orphan
+-- @include longest
 -- @include leave
 
 local LANE_KEPT = 3600000
 local lease, period, batch, now = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), clock()
-local control = redis.call('HMGET', K.control, 'sweep', 'hold', 'cursor:h', 'cursor:d', 'cursor:l', 'cursor:s', 'cursor:lanes')
-local cursors = {h = control[3], d = control[4], l = control[5], s = control[6]}
+local control = redis.call('HMGET', K.control,
+  'sweep', 'hold', 'quiet', 'cursor:h', 'cursor:d', 'cursor:l', 'cursor:s', 'cursor:lanes')
+local cursors = {h = control[4], d = control[5], l = control[6], s = control[7]}
 
 local function suspects_due()
   local n = 0
@@ -27,7 +29,7 @@ if now < next_sweep and next_sweep <= now + period then return {0, suspects_due(
 lift()
 redis.call('HSET', K.control, 'sweep', now + period)
 
-local lanes = redis.call('HSCAN', K.producers, control[7] or '0', 'COUNT', batch)
+local lanes = redis.call('HSCAN', K.producers, control[8] or '0', 'COUNT', batch)
 for i = 1, #lanes[2], 2 do
   if tonumber(lanes[2][i + 1]:match('^%d+ (%d+)') or 0) < now - LANE_KEPT then redis.call('HDEL', K.producers, lanes[2][i]) end
 end
@@ -35,7 +37,8 @@ redis.call('HSET', K.control, 'cursor:lanes', lanes[1])
 
 for _, letter in ipairs(LETTERS) do ensure_group(letter) end
 
-if now < tonumber(control[2] or 0) then return {0, suspects_due(), '1'} end
+-- Nobody has beaten for long: whoever beats next will start the hold.
+if now < tonumber(control[2] or 0) or now > tonumber(control[3] or 0) then return {0, suspects_due(), '1'} end
 
 local reaped = 0
 local function recover(letter, row, why, running)
@@ -54,15 +57,14 @@ for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', K.workers, '-inf', now, 'L
   leave(consumer)
 end
 
-for _, card in ipairs(redis.call('HVALS', K.fleet)) do
-  lease = math.max(lease, tonumber(card:match('^%d+') or 0))
-end
+lease = longest_lease(lease)
 for _, letter in ipairs(LETTERS) do
   local cursor, of = cursors[letter] or '0-0', {}
   local was = redis.pcall('XPENDING', STREAM[letter], GROUP, cursor, '+', batch * 10)
   if not was.err then
     local reply = redis.call('XAUTOCLAIM', STREAM[letter], GROUP, '~reap', lease, cursor, 'COUNT', batch, 'JUSTID')
     for _, row in ipairs(was) do of[row[1]] = row end
+    for _, deleted in ipairs(reply[3] or {}) do redis.call('HDEL', K.attempts, letter .. deleted) end
     for _, entry in ipairs(reply[2]) do
       if of[entry] then
         recover(letter, of[entry], 'lease lost: not renewed in time', redis.call('HGET', K.running, of[entry][2]) or '')

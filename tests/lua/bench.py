@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 from streamq.keys import GROUP, Keys
 from streamq.server.connect import Link
-from streamq.transitions import Bury, Handed, Park, ParkKind, Transitions
+from streamq.replies import Handed
+from streamq.transitions import Bury, Park, ParkKind, Transitions
+from tests.conftest import wait_until
 from tests.lua.servers import Server
 from tests.lua.state import State, changes, state_of
 
@@ -58,11 +60,27 @@ class Bench:
             if taken.state != "more" or len(tasks) >= want:
                 return tasks
 
+    def take_due(self, consumer: str = "w1-a", many: int = 1) -> list[Handed]:
+        """Take until so many have come: delayed tasks are due in a moment."""
+        tasks: list[Handed] = []
+
+        def have_come() -> bool:
+            tasks.extend(self.take(consumer))
+            return len(tasks) >= many
+
+        wait_until(have_come, f"{many} tasks have come")
+        return tasks
+
     def held(self, consumer: str = "w1-a", head: str = "d", **fields: str | bytes) -> Handed:
         """A task that was sent and that a consumer holds."""
         self.send(head, bound=0, **fields)
-        [task] = self.take(consumer)
+        [task] = self.take_due(consumer)
         return task
+
+    def idle(self, consumer: str, task: Handed, ms: int) -> None:
+        """Let it be so long ago that the lease of a held task was renewed."""
+        stream = self.keys.stream(task.address[0])
+        self.link.call("XCLAIM", stream, GROUP, consumer, 0, task.address[1:], "IDLE", ms, "JUSTID")
 
     # Ending and parking, in short
 

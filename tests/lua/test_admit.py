@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamq.keys import GROUP
-from streamq.transitions import Handed, blocking_read, parse_read
+from streamq.replies import Handed, parse_read
+from streamq.transitions import blocking_read
 from tests.lua.bench import Bench
 from tests.lua.state import After
 
@@ -103,7 +103,7 @@ def test_a_stray_whose_lease_ran_out_is_parked_as_before(bench: Bench, stray: Ha
     """The same when a sweep finds it."""
     bench.run.beat(1, "run", 60_000, [])
     bench.client.hset(bench.keys["control"], "hold", 0)
-    bench.link.call("XCLAIM", bench.keys["default"], GROUP, "w2-b", 0, stray.address[1:], "IDLE", 60_000, "JUSTID")
+    bench.idle("w2-b", stray, 60_000)
     with bench.changing() as changed:
         bench.run.sweep(1000, 0)
     assert changed[f"pending {stray.address}"] is None

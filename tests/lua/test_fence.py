@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streamq.transitions import Handed, Park, ParkKind
+from streamq.replies import Handed
+from streamq.transitions import Park, ParkKind
 from tests.lua.bench import Bench
 
 Verb = Callable[[Bench, str, Handed], bool]
@@ -40,8 +41,7 @@ VERBS = [settle, retry, release, bury]
 def test_a_late_worker_is_refused(bench: Bench, verb: Verb, head: str) -> None:
     """Sequence: taken, reaped, taken again by another: the first run changes nothing, whoever it says it is."""
     bench.send(head)
-    while not (tasks := bench.take("w1-a")):
-        pass
+    tasks = bench.take_due()
     [late] = tasks
     bench.run.reap("w1-a", "killed")
     [task] = bench.take("w2-b")

@@ -75,8 +75,7 @@ def test_a_running_scheduled_task_comes_back_at_once(bench: Bench) -> None:
     """Sequence: schedule, run, destroy the group of `later`: it is in no zset and nobody reads `later`; take rebuilds it."""
     bench.send("h;+1;;")
     bench.clock()
-    while not (tasks := bench.take()):
-        pass
+    tasks = bench.take_due()
     [first] = tasks
     bench.destroy_group("later")
     bench.run.sweep(1000, 0)
@@ -87,8 +86,7 @@ def test_a_running_scheduled_task_comes_back_at_once(bench: Bench) -> None:
 def test_a_retried_scheduled_task_counts_on(bench: Bench) -> None:
     """Sequence: schedule, run, retry, run (count 2), destroy the group of `later`, take: count 2."""
     bench.send("l;+1;;")
-    while not (tasks := bench.take()):
-        pass
+    tasks = bench.take_due()
     bench.park("w1-a", tasks[0])
     [again] = bench.take()
     assert again.count == 2
@@ -139,8 +137,7 @@ def test_a_suspect_is_handed_to_quarantine_only(bench: Bench) -> None:
 def test_a_suspect_of_later_is_handed_to_quarantine_only(bench: Bench) -> None:
     """The same for a task that was sent with a delay."""
     [address] = bench.send("d;+1;;")
-    while not (tasks := bench.take()):
-        pass
+    tasks = bench.take_due()
     bench.run.reap("w1-a", "killed")
     crash(bench, address, 1)
     suspect, _, _ = bench.run.quarantine("q-a")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from streamq.transitions import PARK_MOST, Park, ParkKind
+from streamq.transitions import Park, PARK_MOST, ParkKind
 from tests.lua.bench import Bench
 from tests.lua.state import After
 
@@ -23,8 +23,7 @@ from tests.lua.state import After
 def test_a_parked_task(bench: Bench, kind: ParkKind, record: str, figures: dict[str, int], head: str) -> None:
     """Off the pending list, in the zset of its stream, its record with the attempt; figures only for a failed attempt."""
     bench.send(head)
-    while not (tasks := bench.take()):
-        pass
+    tasks = bench.take_due()
     [task] = tasks
     now = bench.clock()
     with bench.changing() as changed:

@@ -1,13 +1,14 @@
 -- Recovery of an entry whose holder is gone: parked, due now. A run that had started counts as a crash; what had only been handed
 -- out is forgiven. `row` is the pending row as it was before the reaper took the entry: {entry, consumer, idle, count}.
+-- Any client may join the group under any name: what is told of it stays valid JSON.
 local function json_text(text)
-  return (text:gsub('[%c"\\]', ' '))
+  return (text:gsub('[^ -~]', '?'):gsub('["\\]', "'"))
 end
 
 local function orphan(letter, row, now, started, crashed, why)
   local address = letter .. row[1]
-  if letter == 's' and not fields_of(address) then
-    redis.call('XACK', STREAM.s, GROUP, row[1])
+  if not fields_of(address) then  -- deleted behind our back
+    redis.call('XACK', STREAM[letter], GROUP, row[1])
     redis.call('HDEL', K.attempts, address)
     return false
   end

@@ -184,12 +184,12 @@ def _waiting(transitions: Transitions, since_ms: int) -> Iterator[Record]:
                 for (entry, fields), address, *parked in zip(entries, addresses, *scores, strict=True)
                 if entry not in held and parked == [None, None]
             }
-            ids = _ids(transitions, found)
+            ids = ids_of(transitions, found)
             for address, fields in found.items():
                 yield browse.of_entry(ids[address], address.decode(), fields, row=None, known=None, due_ms=None)
 
 
-def _ids(transitions: Transitions, entries: dict[bytes, list[bytes]]) -> dict[bytes, str]:
+def ids_of(transitions: Transitions, entries: dict[bytes, list[bytes]]) -> dict[bytes, str]:
     """The id of each task: its address, but for one that was moved; a stranger may write what he likes into the field `id`."""
     ids = {address: address.decode() for address in entries}
     named = {address: dict(zip(fields[::2], fields[1::2], strict=False)) for address, fields in entries.items()}
@@ -221,7 +221,7 @@ def _read(
     running = dict(zip(consumers, replies.pop(0), strict=True)) if consumers else {}
     entries = {address: found[0][1] for address, found in zip(addresses, replies, strict=True) if found}
     texts = dict(zip(addresses, known, strict=True))
-    ids = _ids(transitions, entries)
+    ids = ids_of(transitions, entries)
     for address, fields in entries.items():
         row = rows.get(address)
         parts = {"row": row, "known": texts[address], "due_ms": due.get(address)}

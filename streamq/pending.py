@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from streamq import browse, fleet, held, outlook, wire
+from streamq import browse, fleet, held, listing, outlook, wire
 from streamq.keys import worker_of
 
 if TYPE_CHECKING:
@@ -143,16 +143,19 @@ def _described(transitions: Transitions, scene: Scene, found: Sequence[Row | Par
             letter, entry = each.address[0], each.address[1:]
             commands += ["XRANGE", keys.stream(letter), entry, entry], ["HGET", keys["attempts"], each.address]
         replies = held.ask(transitions, commands)
-        for each, entries, known in zip(page, replies[::2], replies[1::2], strict=True):
-            if not entries or wanted.task not in (None, wire.name_of(entries[0][1])):
+        entries = {each.address.encode(): found[0][1] for each, found in zip(page, replies[::2], strict=True) if found}
+        ids = listing.ids_of(transitions, entries)
+        for each, known in zip(page, replies[1::2], strict=True):
+            address = each.address.encode()
+            fields = entries.get(address)
+            if fields is None or wanted.task not in (None, wire.name_of(fields)):
                 continue
-            fields = entries[0][1]
             if isinstance(each, held.Parked):
-                record = browse.of_entry(each.address, fields, row=None, known=known, due_ms=each.due_ms)
+                record = browse.of_entry(ids[address], each.address, fields, row=None, known=known, due_ms=each.due_ms)
                 yield _parked(each, record, known, scene, wanted)
             else:
                 row = [each.consumer.encode(), each.idle_ms, each.hand_outs]
-                record = browse.of_entry(each.address, fields, row=row, known=known, due_ms=None)
+                record = browse.of_entry(ids[address], each.address, fields, row=row, known=known, due_ms=None)
                 yield _run(each, record, known, scene, wanted)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from streamq import held, pending
 from streamq.pending import Pending, View, Wanted
-from streamq.transitions import Handed
+from streamq.replies import Handed
 from tests.seeds import LEASE_MS, Life, Seed
 
 WANTED = Wanted(max_deliveries=5, lease_ms=LEASE_MS, unknown_ms=86_400_000)
@@ -188,6 +188,12 @@ def test_a_revived_task_has_its_first_id(seed: Seed) -> None:
     found = the_one(seed)
     assert (found.id, found.address) == (first, task.address)
     assert first != task.address
+
+
+def test_a_stranger_may_not_choose_an_id(seed: Seed) -> None:
+    """A field `id` counts only where the queue itself has moved a task."""
+    task = seed.held("w1-a", id="d1-0")
+    assert the_one(seed).id == task.address
 
 
 def test_an_entry_that_is_no_task_is_shown_as_it_is(seed: Seed) -> None:

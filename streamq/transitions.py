@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from streamq.keys import GROUP, LETTERS, STREAMS, Keys
+from streamq.replies import Handed, Held, Reaped, Remains, Swept, Taken, expand_ids
 from streamq.scripts import load
 from streamq.server.reply import ReplyError
 
@@ -23,7 +24,6 @@ PARK_MOST: Final = 200
 
 ParkKind = Literal["retry", "release", "snooze", "unknown"]
 Reason = Literal["error", "deliveries", "timeout", "unknown-task", "invalid", "expired"]
-Fields = list[bytes]
 
 
 class Link(Protocol):
@@ -36,82 +36,22 @@ class Link(Protocol):
         """Sends commands in one packet, of which one may block for so many seconds; an error reply stands in its place."""
 
 
-class Handed(NamedTuple):
-    """A task as a hand-out gives it.
-
-    `address` and `count` are the fence, with the consumer's name. `count - forgiven` is what counts against the limit.
-    """
-
-    address: str
-    count: int
-    forgiven: int
-    crashes: int
-    #: Since when no worker knew the task's name, ms of the server's clock; 0 where one did.
-    unknown_ms: int
-    #: Names and values of the entry, in turn.
-    fields: Fields
-    #: The attempts so far, a JSON object a line.
-    attempts: bytes = b""
-
-    @property
-    def deliveries(self) -> int:
-        """How many hand-outs count against the limit, this one included."""
-        return self.count - self.forgiven
-
-
-class Taken(NamedTuple):
-    """What a take brought."""
-
-    #: `ok`; `paused`: the queue hands nothing out; `more`: another call at once will bring what this one passed over.
-    state: str
-    now_ms: int
-    tasks: list[Handed]
-    #: When the next parked task is due, where nothing was handed out; 0: none is parked.
-    next_due_ms: int
-
-
-class Swept(NamedTuple):
-    """What a sweep did."""
-
-    reaped: int
-    suspects_due: int
-    #: The timed paths rest: beats, the clock or the server have just come back.
-    held_back: bool
-
-
-class Reaped(NamedTuple):
-    """What was recovered from a dead consumer."""
-
-    crashed: int
-    handed_back: int
-    #: There is more to reap.
-    left: bool
-
-
 class Park(NamedTuple):
     """One task to park."""
 
     address: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     delay_ms: int
     kind: ParkKind
     #: The attempt as a JSON object; empty: none worth keeping.
     attempt: bytes = b""
 
 
-class Held(NamedTuple):
-    """A pending entry of a consumer."""
-
-    address: str
-    count: int
-    idle_ms: int
-
-
 class Bury(NamedTuple):
     """One task to move to the dead letters."""
 
     address: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     reason: Reason
     error: str
     traceback: str
@@ -121,26 +61,6 @@ class Bury(NamedTuple):
     #: This hand-out never started: it only buries, and is not counted.
     not_started: bool
     task: str
-
-
-class Remains(NamedTuple):
-    """What keeps a queue from being drained."""
-
-    waiting: int
-    running: int
-    retrying: int
-    #: Of the retrying, those that wait for a worker that knows their name (among the first thousand).
-    unknown: int
-    scheduled_due: int
-    paused: bool
-
-
-class Watch(NamedTuple):
-    """What stands between a blocked read and the start of what it brought."""
-
-    #: Letter -> last entry of a stream whose group was made anew; at or below it an entry is looked up first.
-    marks: dict[str, str]
-    paused: bool
 
 
 class Transitions:
@@ -208,7 +128,7 @@ class Transitions:
         return int(self.run("open"))
 
     def take(self, consumer: str, want: int, due_first: int, order: str) -> Taken:
-        """Hands out at most `want` tasks: priorities in `order` (letters), of each at most `due_first` due ones ahead of new ones."""
+        """Hands out at most `want` tasks, priorities in `order` (letters), in each `due_first` due ones at most before new ones."""
         state, now, parked, fresh, next_due = self.run("take", consumer, want, due_first, order)
         tasks = [Handed(address.decode(), *rest) for address, *rest in parked]
         for letter, entries in fresh:
@@ -227,7 +147,7 @@ class Transitions:
 
     # Ending
 
-    def settle(  # noqa: PLR0917 - the arguments of one script
+    def settle(
         self,
         consumer: str,
         worker: str,
@@ -357,8 +277,8 @@ class Transitions:
 
     def remains(self) -> Remains:
         """What keeps the queue from being drained."""
-        *counts, paused = self.run("remains")
-        return Remains(*counts, paused=bool(paused))
+        waiting, running, retrying, unknown, due, paused = self.run("remains")
+        return Remains(waiting, running, retrying, unknown, due, bool(paused))
 
     def now_ms(self) -> int:
         """The server's time."""
@@ -392,19 +312,6 @@ class Transitions:
         return reply
 
 
-def expand_ids(ranges: str) -> list[str]:
-    """The ids behind the ranges that `add.lua` answers with: `d1764000000000-0+2` are three."""
-    ids: list[str] = []
-    for text in ranges.split():
-        if text.startswith("="):
-            ids.append(text)
-            continue
-        first, more = text.rsplit("+", 1)
-        prefix, _, low = first.rpartition("-")
-        ids += [f"{prefix}-{seq}" for seq in range(int(low), int(low) + int(more) + 1)]
-    return ids
-
-
 def blocking_read(keys: Keys, consumer: str, count: int, block_ms: int) -> list[list[str | int]]:
     """The one blocked XREADGROUP of a process that has nothing to do, over all priorities, and the look at the marks behind it.
 
@@ -416,15 +323,3 @@ def blocking_read(keys: Keys, consumer: str, count: int, block_ms: int) -> list[
         ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams, *[">"] * len(streams)],
         ["HMGET", keys["control"], *STREAMS, "paused"],
     ]
-
-
-def parse_read(keys: Keys, reply: Any, control: list[bytes | None]) -> tuple[list[Handed], Watch]:
-    """What a blocked read brought, each with count 1, and what it has to pass before it starts."""
-    letters = {keys.stream(letter).encode(): letter for letter in STREAMS}
-    tasks = [
-        Handed(letters[stream] + entry.decode(), 1, 0, 0, 0, fields)
-        for stream, entries in reply or []
-        for entry, fields in entries
-    ]
-    marks = {letter: mark.decode() for letter, mark in zip(STREAMS, control, strict=False) if mark}
-    return tasks, Watch(marks, paused=control[-1] is not None)

@@ -13,7 +13,8 @@ from streamq import process
 from streamq.keys import GROUP, Keys
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
-from streamq.transitions import Bury, Handed, Park, ParkKind, Reason, Transitions
+from streamq.replies import Handed
+from streamq.transitions import Bury, Park, ParkKind, Reason, Transitions
 
 MINUTE_MS = 60_000
 LEASE_MS = 30_000

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from streamq.errors import ServerUnreachable
 
 if TYPE_CHECKING:
-    from streamq.transitions import Remains, Transitions
+    from streamq.replies import Remains
+    from streamq.transitions import Transitions
 
 _log = logging.getLogger("streamq.worker")
 

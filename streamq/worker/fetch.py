@@ -14,9 +14,10 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from streamq.errors import StreamqError
+from streamq.replies import Handed, parse_read
 from streamq.server.patience import waiting
 from streamq.server.reply import CannotPersist, MemoryFull, ReplyError
-from streamq.transitions import Handed, Park, blocking_read, parse_read
+from streamq.transitions import Park, blocking_read
 from streamq.worker.prefetch import TOO_LONG
 from streamq.worker.run import Run
 
@@ -70,7 +71,7 @@ class Fetcher:
         budget: how many more tasks the worker may start, where that is bounded.
     """
 
-    def __init__(  # noqa: PLR0917 - the parts that it stands between
+    def __init__(
         self,
         transitions: Transitions,
         shared: Shared,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from streamq import wire
-from streamq.transitions import Bury, Handed, Park
+from streamq.replies import Handed
+from streamq.transitions import Bury, Park
 from streamq.worker.run import Run
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamq.registry import TaskDefinition
-    from streamq.transitions import Handed
+    from streamq.replies import Handed
     from streamq.wire import Task
 
 Held = dict[str, "Run"]

@@ -144,12 +144,19 @@ class Output:
 
     def __init__(self, *, json: bool) -> None:
         self.json = json
-        #: Whether somebody looks at it: tables and colours make sense.
-        self.rich = not json and sys.stdout.isatty()
+        #: Whether stdout is a terminal.
+        self.on_terminal = sys.stdout.isatty()
+        #: Whether a person reads it: tables and colours make sense.
+        self.rich = self.on_terminal and not json
 
-    def write(self, value: object) -> None:
-        """Print one object as a line of JSON, at once."""
+    def write(self, value: object, *, flush: bool = True) -> None:
+        """Print one object as a line of JSON."""
         sys.stdout.write(to_json(value) + "\n")
+        if flush:
+            sys.stdout.flush()
+
+    def flush(self) -> None:
+        """Let whoever reads stdout have what was printed."""
         sys.stdout.flush()
 
     def line(self, text: str, style: str = "") -> None:

@@ -1,0 +1,161 @@
+"""Sends what `produce` has made, tells of each task, and waits for their ends where asked to.
+
+Tasks go out in bulk as they are found; of those that were sent no more is kept than their ids, and these only where they are
+waited for. What was refused is told and counted, and stops nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streamq import browse
+from streamq.cli.progress import Progress
+from streamq.cli.render import compact, note, report
+from streamq.cli.sources import Refused
+from streamq.cli.task import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from streamq.browse import Record
+    from streamq.cli.images import Item
+    from streamq.cli.state import State
+    from streamq.cli.waiting import Wait
+    from streamq.prepared import Prepared
+    from streamq.producer import Sent
+
+#: Tasks that are listed on a terminal; in a pipe all are.
+_LISTED = 10
+
+
+class Sending:
+    """One sending of tasks.
+
+    Args:
+        state: the command's.
+        on_full: `block` or `reject`; None: as the configuration says.
+        wait: whether the ends of the tasks are waited for.
+        dry_run: whether the tasks are only shown.
+    """
+
+    def __init__(self, state: State, *, on_full: str | None, wait: bool, dry_run: bool) -> None:
+        self._state = state
+        self._out = state.out
+        self._on_full = on_full
+        self._dry_run = dry_run
+        self._wait = _wait(state) if wait and not dry_run else None
+        self._unsent: deque[Item] = deque()
+        self._ids: dict[str, None] = {}
+        self._listed: list[str] = []
+        self._sent = self._known = self._refused = 0
+        self._progress = Progress("sending", shown=not (self._out.json and self._out.on_terminal))
+
+    def run(self, bursts: Iterable[Iterable[Item | Refused]]) -> int:
+        """Send tasks, each burst as soon as it is there, and return the exit status.
+
+        Raises:
+            QueueFull: there was no room, and no waiting for it.
+            ServerError: the server is away, or cannot take tasks.
+        """
+        try:
+            with self._progress:
+                for burst in bursts:
+                    self._send(burst)
+        finally:
+            self._conclude()
+        failed = self._follow(self._wait) if self._wait else 0
+        return int(bool(self._refused or failed))
+
+    def _send(self, burst: Iterable[Item | Refused]) -> None:
+        tasks = self._tasks(burst)
+        if self._dry_run:
+            for _ in tasks:
+                self._tell(self._unsent.popleft(), None)
+            return
+        for sent in self._state.queue().send_each(tasks, on_full=self._on_full):
+            self._tell(self._unsent.popleft(), sent)
+        self._out.flush()
+
+    def _tasks(self, burst: Iterable[Item | Refused]) -> Iterator[Prepared[Any]]:
+        """The tasks of a burst, as they are to be sent; the others are told of."""
+        for each in burst:
+            if isinstance(each, Refused):
+                self._refuse(each)
+            else:
+                self._unsent.append(each)
+                yield each.prepared
+
+    def _refuse(self, refused: Refused) -> None:
+        self._refused += 1
+        if self._out.json:
+            self._out.write({"source": refused.source, "error": refused.error}, flush=False)
+        else:
+            report(f"{refused.source}: {refused.error}")
+
+    def _tell(self, item: Item, sent: Sent | None) -> None:
+        """Tell of a task that was accepted, or of one that would be sent."""
+        if sent is None or sent.is_new:
+            self._sent += 1
+        else:
+            self._known += 1
+        self._progress.advance()
+        task_id, task_state = (sent.id, self._state_of(sent)) if sent else (None, None)
+        if task_id is not None and self._wait:
+            self._ids[task_id] = None
+        if self._out.json:
+            prepared = item.prepared
+            line = {"id": task_id, "task": prepared.name, "priority": prepared.priority, "args": msgspec.Raw(prepared.args)}
+            self._out.write(line | {"state": task_state}, flush=False)
+        elif not self._out.rich:
+            self._out.line("  ".join(filter(None, (task_id, task_state, item.label))))
+        elif len(self._listed) < _LISTED:
+            self._listed.append("  ".join(filter(None, (task_id, item.label))))
+
+    def _state_of(self, sent: Sent) -> str:
+        if sent.is_new:
+            return "scheduled" if sent.id[0] == "s" else "waiting"
+        with self._state.queue().transitions() as transitions:
+            return browse.locate(transitions, [sent.id])[sent.id].state
+
+    def _conclude(self) -> None:
+        """Say what was sent, however the sending ended."""
+        for line in self._listed:
+            self._out.line(line)
+        if self._listed and self._progress.done > len(self._listed):
+            self._out.line(f"… and {self._progress.done - len(self._listed):,} more")
+        verb = "would send" if self._dry_run else "sent"
+        known = f", {self._known:,} had been sent before and have not ended (--unique)" if self._known else ""
+        refused = f", {self._refused:,} refused" if self._refused else ""
+        note(f"{verb} {_tasks(self._sent)}{known}{refused}")
+
+    def _follow(self, wait: Wait) -> int:
+        """Wait for the ends of the tasks; returns how many did not finish."""
+        failed: list[Record] = []
+        with Progress("running", len(self._ids), shown=not (self._out.json and self._out.on_terminal)) as progress:
+            for record in wait.ends(self._ids):
+                progress.advance()
+                if record.state != "finished":
+                    failed.append(record)
+                if self._out.json:
+                    self._out.write(line_of(record))
+                elif not self._out.rich:
+                    self._out.line(f"{record.id}  {record.state}" + (f": {record.error}" if record.error else ""))
+        for record in failed if self._out.rich else ():
+            self._out.line(f"{record.id}  {record.state}: {record.error or '-'}  {compact(record.args)}", "red")
+        finished = len(self._ids) - len(failed)
+        note(f"{_tasks(finished)} finished" + (f", {len(failed):,} did not" if failed else ""))
+        return len(failed)
+
+
+def _wait(state: State) -> Wait:
+    """Begin to follow the endings, before anything is sent."""
+    from streamq.cli.waiting import Wait
+
+    return Wait(state)
+
+
+def _tasks(many: int) -> str:
+    return f"{many:,} task{'s' * (many != 1)}"

@@ -3,6 +3,7 @@
 -- Returns "cancelled", "running" (cancelled while it ran), "dead", or "unknown".
 -- @include address
 -- @include clock
+-- @include find
 -- @include fence
 -- @include record
 -- @include parked
@@ -10,9 +11,8 @@
 -- @include ended
 
 local id, history = ARGV[1], tonumber(ARGV[2])
-local address = redis.call('HGET', K.moved, id) or id
-local fields = STREAM[address:sub(1, 1)] and fields_of(address)
-if not fields then return redis.call('HEXISTS', K['dead:ids'], id) == 1 and 'dead' or 'unknown' end
+local address, fields = find(id)
+if not address then return redis.call('HEXISTS', K['dead:ids'], id) == 1 and 'dead' or 'unknown' end
 
 id = id_of(address, fields)  -- the address of a task that was revived names it as well
 local stream, entry, letter = split(address)

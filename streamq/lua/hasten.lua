@@ -3,14 +3,15 @@
 -- Returns "ok", "waiting" (nothing to hasten), "running", "dead", or "unknown".
 -- @include address
 -- @include clock
+-- @include find
 -- @include fence
 -- @include record
 -- @include parked
 -- @include lift
 
 local id = ARGV[1]
-local address = redis.call('HGET', K.moved, id) or id
-if not STREAM[address:sub(1, 1)] or not fields_of(address) then
+local address = find(id)
+if not address then
   return redis.call('HEXISTS', K['dead:ids'], id) == 1 and 'dead' or 'unknown'
 end
 local zset, due = parked_in(address, priority_of(address))

@@ -29,26 +29,32 @@ local function read(letter, n)
 end
 
 -- While a mark stands nothing of its stream is claimed: `>` would bring the entry again and take it from its holder.
-local function take_due(zset, letter, n)
-  if n < 1 or marks[letter] then return end
-  for _, address in ipairs(redis.call('ZRANGEBYSCORE', zset, '-inf', now, 'LIMIT', 0, n)) do
-    local task, mark = hand_out(zset, address, consumer)
-    if mark then
-      marks[letter], state = mark, 'more'
-      return
-    end
-    if task then
-      parked[#parked + 1] = task
-      got = got + 1
-    end
+local function claim_due(address, zset)
+  local task, mark = hand_out(zset, address, consumer)
+  if mark then
+    marks[address:sub(1, 1)], state = mark, 'more'
+  elseif task then
+    parked[#parked + 1] = task
+    got = got + 1
   end
 end
 
-local function take_all_due(letter, n)
-  local top = math.min(want, got + n)
-  take_due(RETRY[letter], letter, top - got)
-  take_due(AGAIN[letter], 's', top - got)
-  take_due(SCHEDULED[letter], 's', top - got)
+-- Who was due first comes first, so that neither a flood of retries nor one of scheduled tasks keeps the others waiting.
+-- Returns whether no more are due.
+local function take_due(letter, most)
+  local top, due, is_all = math.min(want, got + most), {}, true
+  for _, of in ipairs({{RETRY[letter], letter}, {AGAIN[letter], 's'}, {SCHEDULED[letter], 's'}}) do
+    local room = marks[of[2]] and 0 or top - got
+    local found = room > 0 and redis.call('ZRANGEBYSCORE', of[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, room) or {}
+    for i = 1, #found, 2 do due[#due + 1] = {found[i], of[1], tonumber(found[i + 1])} end
+    is_all = is_all and #found < 2 * room
+  end
+  table.sort(due, function(a, b) return a[3] < b[3] end)
+  for _, task in ipairs(due) do
+    if got >= top then return false end
+    if not marks[task[1]:sub(1, 1)] then claim_due(task[1], task[2]) end
+  end
+  return is_all
 end
 
 local function admit(letter, entries)
@@ -114,9 +120,9 @@ end
 if marks.s then rebuild_later() end
 for letter in ARGV[4]:gmatch('.') do
   if got >= want then break end
-  take_all_due(letter, due_first)
+  local is_all = take_due(letter, due_first)
   take_new(letter)
-  take_all_due(letter, want)
+  if not is_all then take_due(letter, want) end
 end
 
 local next_due = 0

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamq.keys import GROUP, Keys
-from streamq.server.connect import Link
 from streamq.replies import Handed
+from streamq.server.connect import Link
 from streamq.transitions import Bury, Park, ParkKind, Transitions
 from tests.conftest import wait_until
 from tests.lua.servers import Server
@@ -117,6 +117,11 @@ class Bench:
         """The server's clock in milliseconds."""
         seconds, micros = self.client.time()
         return int(seconds) * 1000 + int(micros) // 1000
+
+    def pass_time(self, ms: int) -> None:
+        """Wait until the server's clock has moved on so far."""
+        end = self.clock() + ms
+        wait_until(lambda: self.clock() > end, f"{ms} ms have passed")
 
     @property
     def state(self) -> State:

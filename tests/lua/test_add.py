@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamq.server.reply import ReplyError
 from streamq.replies import expand_ids
+from streamq.server.reply import ReplyError
 from tests.lua.bench import Bench
 from tests.lua.state import After
 

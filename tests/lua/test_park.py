@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from streamq.transitions import Park, PARK_MOST, ParkKind
+from streamq.transitions import PARK_MOST, Park, ParkKind
 from tests.lua.bench import Bench
 from tests.lua.state import After
 

@@ -8,7 +8,9 @@ local function hand_out(zset, address, consumer)
     local reply = redis.pcall('XCLAIM', stream, GROUP, consumer, 0, entry, 'RETRYCOUNT', count + 1, 'FORCE')
     if reply.err then
       if not is_missing(reply) then error(reply.err) end
-      return nil, make_group(letter)
+      local mark = make_group(letter)
+      if mark then return nil, mark end
+      reply = {}  -- the stream is empty: it was deleted, and the entry with it
     end
     if reply[1] then got = {address, count + 1, forgiven, crashes, unknown, reply[1][2], attempts:sub(2)}
     else

@@ -8,7 +8,7 @@ own effects safe: a number that grows with each hand-out of the task, to be comp
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +34,9 @@ class Context:
         guard: asks Redis; raises `LeaseLost` when the run no longer owns the task.
         is_lost: what the worker knows without asking.
     """
+
+    #: Default of a handler's parameter, for type checkers and readers: `*, ctx: Context = Context.injected`. No context itself.
+    injected: ClassVar[Context]
 
     __slots__ = (
         "_guard", "_is_lost", "address", "consumer", "count", "delivery",
@@ -99,6 +102,22 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context {self.task} {self.id} delivery {self.delivery} of {self.max_deliveries}>"
+
+
+class _Injected:
+    """Stands for the context where a handler was called without one."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"there is no context outside of a worker: give one where the handler is called ({name} was asked for)"
+        )
+
+    def __repr__(self) -> str:
+        return "Context.injected"
+
+
+_INJECTED: Final = _Injected()
+Context.injected = cast("Context", _INJECTED)
 
 
 def current() -> Context | None:

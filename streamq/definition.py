@@ -67,7 +67,8 @@ class TaskDefinition:
 
     __slots__ = (
         "_decode", "_decode_rest", "_keywords", "_names", "_required", "_signature",
-        "backoff", "function", "is_async", "max_deliveries", "name", "needs_context", "retry_on", "timeout_ms",
+        "backoff", "function", "is_async", "max_deliveries", "name", "needs_context", "result_type", "retry_on",
+        "timeout_ms",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +94,8 @@ class TaskDefinition:
         self._signature = signatures.read(function)
         #: Whether the handler has a parameter annotated `Context`.
         self.needs_context = self._signature.context is not None
+        #: What a result is made into where it is waited for.
+        self.result_type = self._signature.result
         self._keywords = tuple(parameter.name for parameter in self._signature.parameters if parameter.is_keyword)
         self._names = {parameter.name: parameter for parameter in self._signature.parameters}
         self._required = frozenset(name for name, each in self._names.items() if each.default is inspect.Parameter.empty)
@@ -173,6 +176,17 @@ class TaskDefinition:
                 f"task {self.name} returned what cannot be kept as JSON: {error}",
                 hint="Return numbers, texts, lists, dicts, dataclasses or structs of them, or nothing.",
             ) from None
+
+    def load(self, result: object) -> Any:
+        """Return a result as the handler's annotation says, where it fits; else as JSON has it.
+
+        Args:
+            result: the decoded JSON.
+        """
+        try:
+            return msgspec.convert(result, self.result_type, str_keys=True, dec_hook=signatures.decode_hook)
+        except (msgspec.ValidationError, TypeError):  # a handler may return something else than it says
+            return result
 
     def __repr__(self) -> str:
         return f"<TaskDefinition {self.name}>"

@@ -119,6 +119,10 @@ class Queue:
         except (QueueFull, ServerError) as error:
             error.ids = [each.id for each in sent]
             raise
+        except Exception as error:
+            if sent:  # what gave the tasks has failed
+                error.add_note(f"{len(sent)} tasks had been accepted before: {sent[0].id} to {sent[-1].id}")
+            raise
         return sent
 
     def send_each(

@@ -52,6 +52,8 @@ class Signature(NamedTuple):
     context: str | None
     #: Its position among those passed by position; None where it is passed by name.
     context_at: int | None
+    #: What its result is on the other side: what it says it returns, where msgspec can make that of JSON, else Any.
+    result: Any
 
 
 def read(function: Callable[..., Any]) -> Signature:
@@ -79,7 +81,7 @@ def read(function: Callable[..., Any]) -> Signature:
     if len(contexts) > 1:
         raise UsageError(f"{where(function)}: more than one parameter is annotated Context")
     context, at = contexts[0] if contexts else (None, None)
-    return Signature(tuple(parameters), sum(not p.is_keyword for p in parameters), rest, context, at)
+    return Signature(tuple(parameters), sum(not p.is_keyword for p in parameters), rest, context, at, _result_type(hints))
 
 
 def struct_of(signature: Signature) -> type[Arguments]:
@@ -135,6 +137,11 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         except Exception:  # noqa: BLE001 - an annotation may be any expression and fail at anything; then it checks nothing
             hints[name] = annotation
     return hints
+
+
+def _result_type(hints: dict[str, Any]) -> Any:
+    hint = hints.get("return", Any)
+    return type(None) if hint is None else _checkable(hint)
 
 
 def _is_context(hint: Any) -> bool:

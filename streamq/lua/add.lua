@@ -75,7 +75,7 @@ while i <= #ARGV and accepted < room do
     to, id = add_special(head, i + 2, n)
   end
   if type(id) == 'table' then  -- refused by the server, which says so at the first write or not at all: what stands is accepted
-    if #out == 0 and not letter then return id end
+    if #out == 0 and not letter then return redis.error_reply((id.err:gsub('^@user_script: ?%d+: %-?', ''))) end  -- as 6.2 has it
     break
   end
   if to then

@@ -99,11 +99,14 @@ def test_a_worker_can_start(bench: Bench) -> None:
     bench.send("d")
     with bench.full_memory():
         assert bench.run.open() == 0
-        bench.destroy_group()
+    bench.destroy_group()
+    with bench.full_memory():
         assert bench.run.open() == 1
-        bench.destroy_group("high")
+    bench.destroy_group("high")
+    with bench.full_memory():
         assert len(bench.take()) == 1
-        bench.destroy_group("later")
+    bench.destroy_group("later")
+    with bench.full_memory():
         bench.run.sweep(1000, 0)
         assert bench.run.open() == 0
 

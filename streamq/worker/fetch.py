@@ -49,11 +49,14 @@ class Slots(Protocol):
 
     slots: int
 
-    def submit(self, run: Run) -> None:
-        """Takes a run."""
+    def submit(self, runs: Sequence[Run], low_water: int) -> None:
+        """Takes runs, and tells when no more than so many have not started."""
 
     def load(self) -> int:
         """How many runs are running or buffered."""
+
+    def buffered(self) -> int:
+        """How many runs have not started."""
 
     def take_back(self) -> list[Run]:
         """Gives up the runs that have not started."""
@@ -141,10 +144,15 @@ class Fetcher:
 
     def _want(self) -> int:
         """How many tasks have room: in the free slots, and in the buffer behind them once all are busy."""
-        free = [slots.slots + self._prefetch.depth(slots.slots) - slots.load() for slots in self._slots.values()]
+        free = [self._free(slots) for slots in self._slots.values()]
         if min(free) <= 0:
             return 1 if max(free) > 0 and self._mixed_room() else 0
         return min(*free, TAKE_MOST)
+
+    def _free(self, slots: Slots) -> int:
+        """How many tasks have room in the slots of one kind; a buffer is filled again when half of it has been used up."""
+        depth = self._prefetch.depth(slots.slots)
+        return 0 if depth and slots.buffered() > depth // 2 else slots.slots + depth - slots.load()
 
     def _mixed_room(self) -> bool:
         """With both kinds of handlers, one kind may be busy: then a single task of the wrong kind may wait for it, not more."""
@@ -200,7 +208,7 @@ class Fetcher:
         ]
 
     def _dispatch(self, tasks: Sequence[Handed], now_ms: int) -> int:
-        started = 0
+        runs: dict[bool, list[Run]] = {kind: [] for kind in self._slots}
         for handed in tasks:
             known = self._held.get(handed.address)
             if known is not None:  # a group made anew hands out again what this process runs: it keeps the run it has
@@ -209,25 +217,27 @@ class Fetcher:
             verdict = self._judge(handed, now_ms)
             if isinstance(verdict, Run):
                 self._held[handed.address] = verdict
-                self._slots[verdict.definition.is_async].submit(verdict)
-                started += 1
+                runs[verdict.definition.is_async].append(verdict)
             else:
                 self._settler.put(verdict)
-        return started
+        for kind, of in runs.items():
+            self._submit(self._slots[kind], of)
+        return sum(map(len, runs.values()))
+
+    def _submit(self, slots: Slots, runs: list[Run]) -> None:
+        if runs:
+            slots.submit(runs, self._prefetch.depth(slots.slots) // 2)
 
     def _hand_back_stale(self) -> None:
         """Gives up what has not started in time."""
         if self._prefetch.fixed is not None:
             return
         for slots in self._slots.values():
-            if slots.load() > slots.slots:
+            if slots.buffered():
                 runs = slots.take_back()
                 late = time.monotonic() - TOO_LONG
-                stale = [run for run in runs if run.taken < late]
-                for run in runs:
-                    if run.taken >= late:
-                        slots.submit(run)
-                self._hand_back(stale)
+                self._submit(slots, [run for run in runs if run.taken >= late])
+                self._hand_back([run for run in runs if run.taken < late])
 
     def _hand_back(self, runs: list[Run]) -> None:
         if self._budget is not None:

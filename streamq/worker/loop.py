@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from streamq.context import announce
 from streamq.verdict import TimedOut
-from streamq.worker.table import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streamq.context import Context
     from streamq.worker.run import Run
@@ -46,6 +45,7 @@ class LoopSlots:
         self._context = context
         self._rows = list(range(first_row, first_row + slots))
         self._buffer: collections.deque[Run] = collections.deque()
+        self._low_water = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="loop", daemon=True)
@@ -58,14 +58,19 @@ class LoopSlots:
         """Ends the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def submit(self, run: Run) -> None:
-        """Takes a run: it starts at once where a slot is free, else it is buffered."""
-        self._buffer.append(run)
+    def submit(self, runs: Sequence[Run], low_water: int) -> None:
+        """Takes runs: they start as slots are free; room is told once no more than `low_water` are left in the buffer."""
+        self._low_water = low_water
+        self._buffer.extend(runs)
         self._loop.call_soon_threadsafe(self._fill)
 
     def load(self) -> int:
         """How many runs are running or buffered."""
         return self.slots - len(self._rows) + len(self._buffer)
+
+    def buffered(self) -> int:
+        """How many runs have not started."""
+        return len(self._buffer)
 
     def take_back(self) -> list[Run]:
         """The runs that are buffered and have not started, which are the caller's from now on."""
@@ -103,32 +108,27 @@ class LoopSlots:
         definition, settler = run.definition, self._settler
         run.started_ms = self._clock.ms()
         begun = time.monotonic()
-        limit = run.timeout_ms / 1000
-        deadline = begun + limit + CANCEL_GRACE if limit else 0.0
-        retry_ms = int(settler.backoff_of(definition).delay(run.deliveries) * 1000) if limit else 0
-        self._table.start(
-            slot, Row(run.address, run.count, run.started_ms, deadline, run.deliveries, run.limit, retry_ms, run.task.name)
-        )
-        scope = asyncio.timeout(limit or None)
+        self._table.start(slot, run, begun, settler.backoff_of(definition), grace=CANCEL_GRACE)
+        scope = asyncio.timeout(run.timeout_ms / 1000 or None)
         announce(lambda: self._context(run))
         try:
             arguments = definition.decode(run.task.args)
             async with scope:
                 value = await definition.call(arguments, self._context(run) if definition.needs_context else None)
-            result = definition.dump(value)
+            run.result = definition.dump(value)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit included, is its task's error
             self._end(slot, run)
             timed_out = isinstance(error, TimeoutError) and scope.expired()
             settler.failed(run, TimedOut(run.timeout_ms) if timed_out else error)
         else:
+            run.seconds = time.monotonic() - begun
             self._end(slot, run)
-            settler.finished(run, result, time.monotonic() - begun)
+            settler.finished(run)
 
     def _end(self, slot: int, run: Run) -> None:
         self._table.clear(slot)
-        run.ended = True
         self._running.pop(run.address, None)
         self._rows.append(slot)
         self._fill()
-        if not self._room.is_set():
+        if len(self._buffer) <= self._low_water and not self._room.is_set():
             self._room.set()

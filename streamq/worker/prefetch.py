@@ -13,7 +13,7 @@ SOON: Final = 0.05
 #: What has been buffered for this long, in seconds, is handed back.
 TOO_LONG: Final = 0.25
 #: Largest buffer, in tasks.
-MOST: Final = 500
+MOST: Final = 1000
 
 
 class Prefetch:

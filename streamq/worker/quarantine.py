@@ -86,7 +86,7 @@ class Quarantine:
         if isinstance(verdict, Run):
             _log.info("%s %s: has crashed %d times, runs alone", verdict.task.name, verdict.task.id, handed.crashes)
             self._held[handed.address] = verdict
-            self._slots[verdict.definition.is_async].submit(verdict)
+            self._slots[verdict.definition.is_async].submit([verdict], 0)
         else:
             self._settler.put(verdict)
         return True

@@ -46,8 +46,12 @@ class Run:
         "definition",
         "deliveries",
         "ended",
+        "ended_ms",
+        "error",
         "limit",
         "lost",
+        "result",
+        "seconds",
         "started_ms",
         "taken",
         "task",
@@ -70,8 +74,13 @@ class Run:
         self.taken = time.monotonic()
         #: When its handler began, ms of the server's clock; 0: it has not.
         self.started_ms = 0
-        #: Its handler has returned; what is left is settling.
+        #: Its handler has returned or raised; what is left is settling.
         self.ended = False
+        #: How it ended: what it returned, as JSON, and how long that took; or what it raised, and when.
+        self.result: bytes | None = None
+        self.seconds = 0.0
+        self.error: BaseException | None = None
+        self.ended_ms = 0
         #: The server has said that it is no longer ours.
         self.lost = False
 

@@ -10,22 +10,24 @@ repeating is safe, for a group that was settled before the reply was lost is ref
 
 from __future__ import annotations
 
+import collections
 import logging
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from streamq import backoff, results
 from streamq.errors import LeaseLost, StreamqError
-from streamq.histogram import bucket
+from streamq.histogram import BUCKETS, bucket
 from streamq.server.patience import waiting
 from streamq.server.reply import CannotPersist, MemoryFull, ReplyLost
 from streamq.transitions import SETTLE_MOST, Bury, Park
 from streamq.verdict import Verdict, decide
 from streamq.worker.lifeline import rss_bytes
+from streamq.worker.run import Run
 from streamq.worker.table import Counters
 
 if TYPE_CHECKING:
@@ -34,31 +36,13 @@ if TYPE_CHECKING:
     from streamq.backoff import Backoff
     from streamq.registry import TaskDefinition
     from streamq.transitions import Transitions
-    from streamq.worker.run import Run
     from streamq.worker.shared import Shared
 
 _log = logging.getLogger("streamq.worker")
 T = TypeVar("T")
 
 
-class Finished(NamedTuple):
-    """A run whose handler has returned."""
-
-    run: Run
-    result: bytes | None
-    seconds: float
-    ended_ms: int
-
-
-class Failed(NamedTuple):
-    """A run whose handler has raised."""
-
-    run: Run
-    error: BaseException
-    ended_ms: int
-
-
-Ending = Finished | Failed | Park | Bury
+Ending = Run | Park | Bury
 
 
 class Settler:
@@ -82,7 +66,10 @@ class Settler:
         self._patience = settings.worker.patience
         self._backoff = backoff.from_config(settings.worker.backoff)
         self._result_ttl_ms = int(settings.worker.results * 1000)
-        self._queue: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()
+        self._endings: collections.deque[Ending] = collections.deque()
+        self._waiting = False
+        self._stopped = False
+        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="settler", daemon=True)
         self._done = self._errors = 0
         self._rss_at = 0.0
@@ -94,7 +81,8 @@ class Settler:
 
     def stop(self) -> None:
         """Settles what has been put, then ends."""
-        self._queue.put(None)
+        self._stopped = True
+        self._bell.put(True)
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -102,112 +90,119 @@ class Settler:
         """The pauses between the tries of a task."""
         return definition.backoff or self._backoff
 
-    def finished(self, run: Run, result: bytes | None, seconds: float) -> None:
-        """A handler has returned."""
-        self._queue.put(Finished(run, result, seconds, self._clock.ms()))
+    def finished(self, run: Run) -> None:
+        """A handler has returned; `result` and `seconds` are set."""
+        run.ended = True
+        self.put(run)
 
     def failed(self, run: Run, error: BaseException) -> None:
         """A handler has raised."""
-        self._queue.put(Failed(run, error, self._clock.ms()))
+        run.error, run.ended_ms = error, self._clock.ms()
+        run.ended = True
+        self.put(run)
 
-    def put(self, ending: Park | Bury) -> None:
-        """A task that was never started is parked or buried."""
-        self._queue.put(ending)
+    def put(self, ending: Ending) -> None:
+        """A run has ended, or a task that was never started is to be parked or buried."""
+        self._endings.append(ending)
+        if self._waiting:
+            self._waiting = False
+            self._bell.put(True)
 
     def _work(self) -> None:
-        ended = False
-        while not ended:
-            batch: list[Ending] = []
-            item = self._queue.get()
-            while item is not None:
-                batch.append(item)
-                if len(batch) == SETTLE_MOST:
-                    break
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            ended = item is None
+        while not (self._stopped and not self._endings):
+            group = self._gather()
             try:
-                self._settle(batch)
+                self._settle(group)
             except StreamqError as error:
                 self._on_fatal(error)
                 return
 
-    def _settle(self, batch: list[Ending]) -> None:
-        finished = [ending for ending in batch if isinstance(ending, Finished)]
+    def _gather(self) -> list[Ending]:
+        """Waits for an ending, and takes all that there are: while one group is being settled the next one gathers."""
+        if not self._endings:
+            self._waiting = True
+            if not self._endings and not self._stopped:
+                self._bell.get()
+            self._waiting = False
+        return [self._endings.popleft() for _ in range(min(len(self._endings), SETTLE_MOST))]
+
+    def _settle(self, group: list[Ending]) -> None:
+        finished: list[Run] = []
+        parks: list[Park] = []
+        letters: list[Bury] = []
+        for ending in group:
+            decided = self._decide(ending) if isinstance(ending, Run) and ending.error is not None else ending
+            if isinstance(decided, Run):
+                finished.append(decided)
+            elif isinstance(decided, Park):
+                parks.append(decided)
+            elif decided is not None:
+                letters.append(decided)
         if finished:
             self._finish(finished)
-        parks: list[Park] = []
-        for ending in batch:
-            if isinstance(ending, Failed):
-                decided = self._decide(ending)
-                if decided is None:
-                    self._held.pop(ending.run.address, None)
-                elif isinstance(decided, Park):
-                    parks.append(decided)
-                else:
-                    self._bury(decided)
-            elif isinstance(ending, Park):
-                parks.append(ending)
-            elif isinstance(ending, Bury):
-                _log.error("%s %s: dead (%s): %s", ending.task, ending.address, ending.reason, ending.error)
-                self._bury(ending)
         if parks:
             refused, _ = self._repeat(lambda: self._transitions.park(self._consumer, parks))
             self._note_refused(refused, "hand-back")
             for park in parks:
                 self._held.pop(park.address, None)
+        for letter in letters:
+            self._bury(letter)
         self._count()
 
-    def _finish(self, group: list[Finished]) -> None:
+    def _finish(self, group: list[Run]) -> None:
         fences: list[str | int] = []
         lines: list[str] = []
         extras: list[str | bytes | int] = []
         with_result: list[str] = []
-        buckets: dict[str, int] = {}
-        seconds = 0.0
-        for index, (run, result, took, ended_ms) in enumerate(group, 1):
-            task = run.task
+        waits, times = [0] * BUCKETS, [0] * BUCKETS
+        for index, run in enumerate(group, 1):
+            task, run_ms = run.task, run.seconds * 1000
             fences += (run.address, run.count)
-            run_ms = took * 1000
-            seconds += took
-            lines.append(f"{task.id}\tfinished\t{run.started_ms}\t{run_ms:.1f}\t{run.deliveries}\t{task.name.replace(' ', '_')}")
-            for name in (f"w{bucket(run.wait_ms)}", f"r{bucket(run_ms)}"):
-                buckets[name] = buckets.get(name, 0) + 1
-            if result is not None or run.attempts or task.key or task.id != run.address:
-                kept = self._result(run, result, ended_ms) if result is not None or run.attempts else b""
+            lines.append(f"{task.id}\tfinished\t{run.started_ms}\t{run_ms:.1f}\t{run.deliveries}\t{task.name}")
+            waits[bucket(run.wait_ms)] += 1
+            times[bucket(run_ms)] += 1
+            if run.result is not None or run.attempts or task.key or task.id != run.address:
+                kept = self._result(run) if run.result is not None or run.attempts else b""
                 extras += (index, task.id, task.key or "", kept)
                 if kept:
                     with_result.append(task.id)
-        text = " ".join(f"{name} {n}" for name, n in buckets.items())
+        counted = [f"w{i} {n}" for i, n in enumerate(waits) if n] + [f"r{i} {n}" for i, n in enumerate(times) if n]
         refused, repeated = self._repeat(
             lambda: self._transitions.settle(
-                self._consumer, self._worker, self._result_ttl_ms, "\n".join(lines), text, fences, extras, with_result
+                self._consumer,
+                self._worker,
+                self._result_ttl_ms,
+                "\n".join(lines),
+                " ".join(counted),
+                fences,
+                extras,
+                with_result,
             )
         )
         if not repeated:
             self._note_refused(refused, "result")
-        for ending in group:
-            self._held.pop(ending.run.address, None)
-        self._prefetch.note(seconds, len(group))
+        for run in group:
+            self._held.pop(run.address, None)
+        self._prefetch.note(sum(run.seconds for run in group), len(group))
         self._done += len(group) - len(refused)
 
-    def _result(self, run: Run, result: bytes | None, ended_ms: int) -> bytes:
+    def _result(self, run: Run) -> bytes:
         return results.encode(
-            result,
+            run.result,
             attempts=run.attempts.split(b"\n") if run.attempts else [],
             worker=self._worker,
             started_ms=run.started_ms,
-            ended_ms=ended_ms,
+            ended_ms=run.started_ms + round(run.seconds * 1000),
             deliveries=run.deliveries,
         )
 
-    def _decide(self, ending: Failed) -> Park | Bury | None:
+    def _decide(self, run: Run) -> Park | Bury | None:
         """What becomes of a run whose handler has raised; None: it was no longer ours."""
-        run, error, ended_ms = ending
+        error = run.error
+        assert error is not None  # noqa: S101 - asked before
         if run.lost or isinstance(error, LeaseLost):
             self._note_refused([run.address], "result")
+            self._held.pop(run.address, None)
             return None
         self._errors += 1
         verdict = decide(
@@ -221,7 +216,7 @@ class Settler:
         if verdict.kind == "snooze":
             _log.info("%s: put off for %.1f s: %s", name, verdict.delay_ms / 1000, verdict.error)
             return Park(run.address, run.count, verdict.delay_ms, "snooze", b"")
-        attempt = self._attempt(run, verdict, ended_ms)
+        attempt = self._attempt(run, verdict)
         if verdict.kind == "retry":
             pause = verdict.delay_ms / 1000
             _log.warning("%s: failed (%d of %d), again in %.1f s: %s", name, run.deliveries, run.limit, pause, verdict.error)
@@ -241,18 +236,20 @@ class Settler:
             task=run.task.name,
         )
 
-    def _attempt(self, run: Run, verdict: Verdict, ended_ms: int) -> bytes:
+    def _attempt(self, run: Run, verdict: Verdict) -> bytes:
         return msgspec.json.encode(
             {
                 "delivery": run.deliveries,
                 "worker": self._worker,
                 "started_ms": run.started_ms,
-                "ended_ms": ended_ms,
+                "ended_ms": run.ended_ms,
                 "error": verdict.error,
             }
         )
 
     def _bury(self, letter: Bury) -> None:
+        if letter.not_started:
+            _log.error("%s %s: dead (%s): %s", letter.task, letter.address, letter.reason, letter.error)
         kept, repeated = self._repeat(lambda: self._transitions.bury(self._consumer, self._worker, letter))
         if not kept and not repeated:
             self._note_refused([letter.address], "burial")

@@ -2,7 +2,7 @@
 
 Each slot has a row that only its child writes; the supervisor reads. When a child has died or been killed, the rows say which
 runs had started, and what becomes of one that had run out of time, so that the supervisor can settle for the child without
-knowing its tasks. A row counts from its first byte on, which is written last and cleared first.
+knowing its tasks. A row counts by its last byte, which is written last.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ import os
 import struct
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from streamq.backoff import Backoff
+    from streamq.worker.run import Run
 
 _HEADER = struct.Struct("<4Q")
-_ROW = struct.Struct("<48sQQdIIQ64s")
+_ROW = struct.Struct("<48sQQdIIQ64sB")
 _ROW_SIZE = 160
+_VALID = _ROW.size - 1
 _HEADER_SIZE = 64
 
 
@@ -72,25 +77,37 @@ class Table:
         self._memory.close()
         os.close(self.fd)
 
-    def start(self, slot: int, row: Row) -> None:
-        """Writes the run that begins in a slot."""
-        at = _HEADER_SIZE + slot * _ROW_SIZE
-        address, count, started, deadline, deliveries, limit, retry, task = row
-        name = task.encode("utf-8", "replace")[:64]
-        _ROW.pack_into(self._memory, at + 1, address.encode(), count, started, deadline, deliveries, limit, retry, name)
-        self._memory[at] = 1
+    def start(self, slot: int, run: Run, begun: float, backoff: Backoff, grace: float = 0.0) -> None:
+        """Writes the run that begins in a slot.
+
+        Args:
+            slot: which one.
+            run: what begins.
+            begun: when, by `time.monotonic()`.
+            backoff: how long a run that is out of time waits for its next try.
+            grace: what its deadline has on top of its limit, in seconds.
+        """
+        deadline, retry = 0.0, 0
+        if run.timeout_ms:
+            deadline = begun + run.timeout_ms / 1000 + grace
+            retry = int(backoff.delay(run.deliveries) * 1000)
+        name = run.task.name.encode()[:64]
+        _ROW.pack_into(
+            self._memory, _HEADER_SIZE + slot * _ROW_SIZE, run.address.encode(), run.count, run.started_ms, deadline,
+            run.deliveries, run.limit, retry, name, 1,
+        )  # fmt: skip
 
     def clear(self, slot: int) -> None:
         """Empties a slot."""
-        self._memory[_HEADER_SIZE + slot * _ROW_SIZE] = 0
+        self._memory[_HEADER_SIZE + slot * _ROW_SIZE + _VALID] = 0
 
     def rows(self) -> list[Row]:
         """The runs that are under way."""
         rows = []
         for slot in range(self.slots):
             at = _HEADER_SIZE + slot * _ROW_SIZE
-            if self._memory[at]:
-                address, count, started, deadline, deliveries, limit, retry, task = _ROW.unpack_from(self._memory, at + 1)
+            if self._memory[at + _VALID]:
+                address, count, started, deadline, deliveries, limit, retry, task, _ = _ROW.unpack_from(self._memory, at)
                 name = task.rstrip(b"\0").decode("utf-8", "replace")
                 rows.append(Row(address.rstrip(b"\0").decode(), count, started, deadline, deliveries, limit, retry, name))
         return rows

@@ -1,26 +1,29 @@
-"""Slots for sync handlers: a thread each, fed from one queue; every ending is handed to the settler as a value.
+"""Slots for sync handlers: a thread each, fed from one buffer; every ending is handed to the settler.
 
 While a slot runs a task, its row in the slot table says so, with the deadline: a thread cannot be stopped from outside, so the
-supervisor ends the whole process when it passes.
+supervisor ends the whole process when it passes. Threads that have nothing to do sleep on a bell of their own; who takes a task
+and sees more rings for the next, so that a thousand tiny tasks wake few threads and ten long ones wake ten.
 """
 
 from __future__ import annotations
 
+import collections
 import queue
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from streamq.context import announce
-from streamq.worker.table import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streamq.context import Context
     from streamq.worker.run import Run
     from streamq.worker.settle import Settler
     from streamq.worker.shared import Shared
+
+Bell = queue.SimpleQueue[bool]
 
 
 class ThreadSlots:
@@ -40,8 +43,10 @@ class ThreadSlots:
         self._room = shared.room
         self._settler = settler
         self._context = context
-        self._queue: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
-        self._busy = [0] * slots
+        self._buffer: collections.deque[Run] = collections.deque()
+        self._low_water = 0
+        self._idle: list[Bell] = []
+        self._stopped = False
         self._threads = [
             threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True) for slot in range(slots)
         ]
@@ -53,58 +58,84 @@ class ThreadSlots:
 
     def stop(self) -> None:
         """Lets each thread end when it has nothing to do any more."""
+        self._stopped = True
         for _ in self._threads:
-            self._queue.put(None)
+            self._ring()
 
-    def submit(self, run: Run) -> None:
-        """Takes a run: it starts at once where a slot is free, else it is buffered."""
-        self._queue.put(run)
+    def submit(self, runs: Sequence[Run], low_water: int) -> None:
+        """Takes runs: they start as slots are free; room is told once no more than `low_water` are left in the buffer."""
+        self._low_water = low_water
+        self._buffer.extend(runs)
+        self._ring()
 
     def load(self) -> int:
         """How many runs are running or buffered."""
-        return sum(self._busy) + self._queue.qsize()
+        return self.slots - len(self._idle) + len(self._buffer)
+
+    def buffered(self) -> int:
+        """How many runs have not started."""
+        return len(self._buffer)
 
     def take_back(self) -> list[Run]:
-        """The runs that are buffered and have not started, which are the caller's from now on."""
+        """The runs that have not started, which are the caller's from now on."""
         runs: list[Run] = []
         while True:
             try:
-                run = self._queue.get_nowait()
-            except queue.Empty:
+                runs.append(self._buffer.popleft())
+            except IndexError:
                 return runs
-            if run is None:
-                self._queue.put(None)
-                return runs
-            runs.append(run)
+
+    def _ring(self) -> None:
+        """Wakes a thread that sleeps, if there is one."""
+        try:
+            bell = self._idle.pop()
+        except IndexError:
+            return
+        bell.put(True)
 
     def _work(self, slot: int) -> None:
-        get, busy, room = self._queue.get, self._busy, self._room
-        while (run := get()) is not None:
-            busy[slot] = 1
-            if not run.lost:
-                self._run(slot, run)
-            busy[slot] = 0
-            if not room.is_set():
+        buffer, idle, room, take, run = self._buffer, self._idle, self._room, self._buffer.popleft, self._run
+        bell: Bell = queue.SimpleQueue()
+        while True:
+            try:
+                task = take()
+            except IndexError:
+                if self._stopped:
+                    return
+                self._sleep(bell)
+                continue
+            if buffer and idle:
+                self._ring()
+            if not task.lost:
+                run(slot, task)
+            if len(buffer) <= self._low_water and not room.is_set():
                 room.set()
+
+    def _sleep(self, bell: Bell) -> None:
+        """Waits to be woken; a task that came before the bell was hung up is not overslept."""
+        self._idle.append(bell)
+        self._room.set()
+        if self._buffer or self._stopped:
+            try:
+                self._idle.remove(bell)
+            except ValueError:
+                bell.get()  # somebody has taken it to ring
+            return
+        bell.get()
 
     def _run(self, slot: int, run: Run) -> None:
         definition, settler = run.definition, self._settler
         run.started_ms = self._clock.ms()
         begun = time.monotonic()
-        deadline = begun + run.timeout_ms / 1000 if run.timeout_ms else 0.0
-        retry_ms = int(settler.backoff_of(definition).delay(run.deliveries) * 1000) if deadline else 0
-        self._table.start(
-            slot, Row(run.address, run.count, run.started_ms, deadline, run.deliveries, run.limit, retry_ms, run.task.name)
-        )
+        self._table.start(slot, run, begun, settler.backoff_of(definition))
         announce(lambda: self._context(run))
         try:
             arguments = definition.decode(run.task.args)
-            result = definition.dump(definition.call(arguments, self._context(run) if definition.needs_context else None))
+            run.result = definition.dump(definition.call(arguments, self._context(run) if definition.needs_context else None))
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit included, is its task's error
             self._table.clear(slot)
-            run.ended = True
             settler.failed(run, error)
         else:
+            run.seconds = time.monotonic() - begun
             self._table.clear(slot)
-            run.ended = True
-            settler.finished(run, result, time.monotonic() - begun)
+            settler.finished(run)

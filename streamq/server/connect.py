@@ -20,9 +20,7 @@ from streamq.server.resp import Argument, ProtocolError, Receiver, Reply, pack
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
-
-    from redis.connection import Connection, UnixDomainSocketConnection
+    from collections.abc import Callable, Sequence
 
     from streamq.server.endpoint import Endpoint
 
@@ -42,10 +40,10 @@ class Link:
     """
 
     def __init__(self, endpoint: Endpoint, *, timeout: float = TIMEOUT, name: str | None = None) -> None:
+        self._close: Callable[[], object] | None = None
         self.endpoint = endpoint
         self.timeout = timeout
         self.name = "".join(c if "!" <= c <= "~" else "-" for c in name or "streamq")
-        self._connection: Connection | UnixDomainSocketConnection | None = None
         self._socket: socket.socket
         self._receiver: Receiver
         self._limit = timeout
@@ -100,18 +98,21 @@ class Link:
         Raises:
             ServerError: as `call`.
         """
-        if self._connection is None or self._pid != os.getpid():
+        if self._close is None or self._pid != os.getpid():
             self._open()
 
     def close(self) -> None:
         """Close the connection; the next call makes a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()  # type: ignore[no-untyped-call]  # in a forked child this only closes the copy, and leaves the parent's connection alone
+        close, self._close = self._close, None
+        if close is not None:
+            close()
+
+    def __del__(self) -> None:
+        self.close()  # a link that was dropped, as those of the parent are after a fork
 
     def _exchange(self, packet: bytes, count: int, limit: float) -> list[Reply]:
         """Connect where needed, send a packet and return its replies."""
-        if self._connection is None or self._pid != os.getpid() or (time.monotonic() - self._used > _IDLE and self._was_closed()):
+        if self._close is None or self._pid != os.getpid() or (time.monotonic() - self._used > _IDLE and self._was_closed()):
             self._open()
         return self._transfer(packet, count, limit)
 
@@ -150,8 +151,8 @@ class Link:
     def _open(self) -> None:
         self.close()
         url = self.endpoint.resolve()
-        connection, self._socket, login = dial(url, self.endpoint.masked, self.timeout)
-        self._connection, self._pid, self._limit = connection, os.getpid(), self.timeout
+        self._close, self._socket, login = dial(url, self.endpoint.masked, self.timeout)
+        self._pid, self._limit = os.getpid(), self.timeout
         self._receiver = Receiver(self._socket, error_of)
         try:
             self._greet(login)

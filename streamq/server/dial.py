@@ -1,32 +1,35 @@
-"""Opens a connection to a URL: TCP, TLS or Unix socket by redis-py, with what has to be said first; its errors become ours.
+"""Opens a connection to a URL: TCP and TLS by redis-py, with what has to be said first; its errors become ours.
 
-redis-py's part ends with the open socket (name lookup, keep-alive, certificates). Login and choice of database are commands like
-any other, which `connect.py` sends with its greeting in one packet.
+redis-py's part ends with the open socket (name lookup, keep-alive, certificates). A plain Unix socket, as the embedded server
+has it, needs nothing of that, and importing redis-py takes longer than all else that a short command does. Login and choice of
+database are commands like any other, which `connect.py` sends with its greeting in one packet.
 """
 
 from __future__ import annotations
 
-import ssl
+import re
+import socket
 from typing import TYPE_CHECKING, NamedTuple
-
-import redis.exceptions
-from redis.connection import Connection, UnixDomainSocketConnection, parse_url
+from urllib.parse import unquote
 
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable, UsageError
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Callable
 
 _FORMS = "such as redis://USER:PASSWORD@HOST:6379/0, rediss://HOST:6379 or unix:///run/redis.sock"
 _PLAIN = "use redis:// for a server without TLS"
+#: A Unix socket without user, password, database or any other parameter.
+_UNIX = re.compile(r"unix://(/[^?#@]+)")
 #: Of no use to a single connection, though redis-py's URLs may carry them.
 _POOL_OPTIONS = ("max_connections", "timeout", "retry_on_error")
 
 
 class Dialled(NamedTuple):
-    """An open connection, its socket, and the commands that must be sent before any other."""
+    """An open socket, how it is closed, and the commands that must be sent before any other."""
 
-    connection: Connection | UnixDomainSocketConnection
+    #: In a forked child it only closes the copy, and leaves the parent's connection alone.
+    close: Callable[[], object]
     socket: socket.socket
     login: list[tuple[str, ...]]
 
@@ -44,6 +47,25 @@ def dial(url: str, shown: str, timeout: float) -> Dialled:
         ServerUnreachable: nothing answers there.
         ServerUnusable: it may not be opened, or TLS is on one side only.
     """
+    plain = _UNIX.fullmatch(url)
+    return _dial_unix(unquote(plain[1]), shown, timeout) if plain else _dial_by_redis_py(url, shown, timeout)
+
+
+def _dial_unix(path: str, shown: str, timeout: float) -> Dialled:
+    opened = socket.socket(socket.AF_UNIX)
+    opened.settimeout(timeout)
+    try:
+        opened.connect(path)
+    except OSError as error:
+        opened.close()
+        raise _translated(error, error, shown) from error
+    return Dialled(opened.close, opened, [])
+
+
+def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
+    from redis.connection import Connection, parse_url
+    from redis.exceptions import RedisError
+
     try:
         options = parse_url(url)  # type: ignore[no-untyped-call]
         for name in _POOL_OPTIONS:
@@ -55,27 +77,28 @@ def dial(url: str, shown: str, timeout: float) -> Dialled:
             socket_timeout=timeout, socket_connect_timeout=timeout, retry_on_timeout=False, redis_connect_func=_say_nothing
         )
         connection = kind(**options)
-    except (ValueError, TypeError, redis.exceptions.RedisError) as error:
+    except (ValueError, TypeError, RedisError) as error:
         raise UsageError(f"the server's URL {shown} cannot be used: {error}", hint=_FORMS) from error
     try:
         connection.connect()
-    except redis.exceptions.RedisError as error:
-        raise _translated(error, shown) from error
+    except RedisError as error:
+        raise _translated(error, error.__context__, shown) from error
     login: list[tuple[str, ...]] = []
     if user or password:
         login.append(("AUTH", user, password or "") if user else ("AUTH", password))
     if database:
         login.append(("SELECT", str(database)))
-    return Dialled(connection, connection._get_socket(), login)  # noqa: SLF001 - redis-py has no other way to it
+    return Dialled(connection.disconnect, connection._get_socket(), login)  # noqa: SLF001 - redis-py has no other way to it
 
 
 def _say_nothing(_: object) -> None:
     pass
 
 
-def _translated(error: redis.exceptions.RedisError, where: str) -> ServerError:
-    """redis-py's error of a connect, which wraps one of the socket, as one of ours."""
-    cause = error.__context__
+def _translated(error: Exception, cause: BaseException | None, where: str) -> ServerError:
+    """The error of a connect, redis-py's around one of the socket or that itself, as one of ours."""
+    import ssl  # loaded by redis-py, and of no use to a Unix socket
+
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ServerUnusable(
             f"the certificate of {where} is not trusted: {cause.verify_message}",
@@ -87,7 +110,7 @@ def _translated(error: redis.exceptions.RedisError, where: str) -> ServerError:
         return ServerUnusable(f"a file that {where} names is missing: {cause}")
     if isinstance(cause, PermissionError):
         return ServerUnusable(f"{where} may not be opened: {cause.strerror}", hint="run as a user who may use its socket")
-    if isinstance(error, redis.exceptions.TimeoutError):
+    if isinstance(cause, TimeoutError):
         # A server without TLS waits for the end of a line that the greeting of TLS does not have.
         return ServerUnreachable(f"{where} does not answer", hint=_PLAIN if where.startswith("rediss://") else None)
     reason = (cause.strerror if isinstance(cause, OSError) else None) or error

@@ -11,8 +11,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from redis.backoff import EqualJitterBackoff
-
 from streamq.errors import ServerUnreachable
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ _log = logging.getLogger("streamq.server")
 _T = TypeVar("_T")
 
 #: The first pause is 20 to 40 ms; later ones double up to a second. The jitter keeps a fleet from coming back all at once.
-_PAUSES = EqualJitterBackoff(cap=1.0, base=0.02)
+_CAP, _BASE = 1.0, 0.02
 _NOTE_AFTER = 1.0
 _NOTE_EVERY = 5.0
 
@@ -72,8 +70,14 @@ def waiting(
             if on_wait:
                 on_wait(error, away)
             failures += 1
-            stop.wait(min(_PAUSES.compute(failures), seconds - away))
+            stop.wait(min(_pause(failures), seconds - away))
         else:
             if noted:
                 _log.warning("server back after %.1f s", time.monotonic() - began)
             return result
+
+
+def _pause(failures: int) -> float:
+    from redis.backoff import EqualJitterBackoff  # 100 ms that a server which answers does not cost
+
+    return EqualJitterBackoff(cap=_CAP, base=_BASE).compute(failures)

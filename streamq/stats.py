@@ -14,13 +14,12 @@ import msgspec
 
 from streamq import fleet
 from streamq.histogram import BUCKETS, percentiles
-from streamq.keys import PRIORITIES
+from streamq.keys import PRIORITIES, QUEUES, STREAMS, Keys, is_name
 from streamq.server.probe import Facts
+from streamq.transitions import Transitions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from streamq.transitions import Transitions
 
 #: Success rate and percentiles look back over the minute under way and the four before it.
 MINUTES: Final = 5
@@ -138,20 +137,48 @@ def read(transitions: Transitions, server: Facts) -> Stats:
     return parse(transitions.keys.queue, transitions.stats(MINUTES), server)
 
 
+def counts(transitions: Transitions) -> Counts:
+    """Where the tasks of a queue are.
+
+    Raises:
+        ServerError: the server is away.
+    """
+    return parse_counts(transitions.keys.queue, transitions.stats(0))
+
+
+def queues(transitions: Transitions) -> list[Counts]:
+    """Where the tasks of each queue of a server are, by name; the queue of the transitions only if it was ever used.
+
+    Raises:
+        ServerError: the server is away.
+    """
+    own, link = counts(transitions), transitions.link
+    names = {name.decode(errors="replace") for name in link.call("SMEMBERS", QUEUES)} - {own.queue}
+    others = sorted(filter(is_name, names))
+    replies = link.batch([Transitions(link, Keys(name)).command("stats", [0]) for name in others])
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    found = [parse_counts(name, reply) for name, reply in zip(others, replies, strict=True)]
+    if link.call("SISMEMBER", QUEUES, own.queue) or link.call("EXISTS", *map(transitions.keys.stream, STREAMS)):
+        found.append(own)
+    return sorted(found, key=lambda each: each.queue)
+
+
 def parse(queue: str, reply: Sequence[Any], server: Facts) -> Stats:
     """The figures from what `stats.lua` returns."""
     now, streams, *_, minutes_flat, workers_flat, cards, seen, held, _paused = reply
-    counts = parse_counts(queue, reply)
+    where = parse_counts(queue, reply)
     totals = {name: int(value) for name, value in fleet.pairs(reply[4]).items()}
     total = totals.get
     endings = sum(total(name, 0) for name in ("finished", "dead", "expired", "cancelled", "purged"))
-    present = counts.waiting.total + counts.scheduled + counts.running + counts.retrying
+    present = where.waiting.total + where.scheduled + where.running + where.retrying
     added = [row[2] for row in streams]
     # Redis before 7.0 does not count what was ever added to a stream; what is there or has ended was.
     arrived = sum(added) if min(added) >= 0 else present + endings
     minutes = _minutes(minutes_flat)
     finished, dead = (sum(minute.get(name, 0) for minute in minutes.values()) for name in ("finished", "dead"))
-    same: dict[str, Any] = msgspec.structs.asdict(counts) | {f"{name}_total": total(name, 0) for name in _TOTALS}
+    same: dict[str, Any] = msgspec.structs.asdict(where) | {f"{name}_total": total(name, 0) for name in _TOTALS}
     return Stats(
         **same,
         sent_total=arrived - total("revived", 0),

@@ -1,0 +1,26 @@
+"""Asking before something is done that cannot be undone."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from streamq.errors import UsageError
+
+
+def sure(question: str, *, yes: bool) -> bool:
+    """Whether somebody really wants it.
+
+    Args:
+        question: what is asked on stderr.
+        yes: it was said before (`--yes`); then nobody is asked.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question}: there is nobody to ask", hint="--yes does it without a question.")
+    return click.confirm(question, err=True)

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import photos
 from PIL import Image
 from rich.console import Console
 from rich.live import Live
@@ -30,9 +31,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLES = ROOT / "streamq" / "images" / "samples"
-#: Long side of the photographs that are made of each sample, in pixels: the largest have 12 megapixels.
-SIDES = (800, 1600, 2400, 4000)
 OPERATIONS: tuple[dict[str, Any], ...] = (
     {"operation": "resize", "width": 1200, "height": 1200, "fit": "inside"},
     {"operation": "thumbnail", "width": 400, "height": 400},
@@ -92,26 +90,17 @@ class Demo:
         self.photos.mkdir(parents=True)
         (self.folder / "config.yaml").write_text("images:\n  roots: [.]\nproduce:\n  output: processed\n")
         with console.status("making photographs from the samples"):
-            made = [self.make(sample, side) for sample in sorted(SAMPLES.glob("*.jpg")) for side in SIDES]
+            made = photos.make(self.photos)
         size = sum(path.stat().st_size for path in made) / 2**20
         console.print(f"{len(made)} photographs, {size:.0f} MiB, up to 12 megapixels, in {shown(self.photos)}")
 
-    def make(self, sample: Path, side: int) -> Path:
-        """One photograph, 4 to 3, cropped and scaled from a sample."""
-        with Image.open(sample) as photo:
-            width = min(photo.width, photo.height * 4 // 3)
-            box = photo.convert("RGB").crop((0, 0, width, width * 3 // 4))
-        path = self.photos / f"{sample.stem}-{side}.jpg"
-        box.resize((side, side * 3 // 4), Image.Resampling.LANCZOS).save(path, quality=90)
-        return path
-
     def send(self) -> dict[str, dict[str, Any]]:
         """Sends the tasks in one call; returns what was accepted, by id."""
-        photos = sorted(self.photos.iterdir())
+        files = sorted(self.photos.iterdir())
         lines = []
         for number in range(self.tasks):
-            photo = photos[number % len(photos)]
-            args = dict(OPERATIONS[number // len(photos) % len(OPERATIONS)])
+            photo = files[number % len(files)]
+            args = dict(OPERATIONS[number // len(files) % len(OPERATIONS)])
             suffix = args.get("format", "jpg")
             args |= {"source": f"photos/{photo.name}", "output": f"processed/{number:04}-{photo.stem}.{suffix}"}
             lines.append(json.dumps({"task": "image", "args": args}))

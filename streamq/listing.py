@@ -10,37 +10,28 @@ from __future__ import annotations
 
 import fnmatch
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from streamq import browse, history
 from streamq.browse import Record, State
 from streamq.keys import GROUP, LETTERS, STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from streamq.transitions import Transitions
 
 #: Tasks of one page.
 PAGE: Final = 200
+#: How much earlier than its history, in ms, the row of a task may have been written: the clocks of workers differ.
+_EARLIER: Final = 60_000
 #: All states that can be listed, in the order in which they are.
 STATES: Final[tuple[State, ...]] = ("running", "retrying", "waiting", "scheduled", "dead", "expired", "finished", "cancelled")
 
 T = TypeVar("T")
 Command = list[str | bytes | int]
-
-
-class Catalogue(Protocol):
-    """Rows of finished tasks that outlive the history (`streamq.images.catalogue`)."""
-
-    def rows(self, ids: Sequence[str]) -> dict[str, Record]:
-        """What is known of these tasks, by id."""
-
-    def before(self, ms: int) -> Iterator[Record]:
-        """The tasks that ended before a time, newest first."""
+Catalogue = Callable[[], Iterable[Record]]
 
 
 @dataclass(frozen=True)
@@ -93,13 +84,13 @@ def _matches(value: Any, text: str) -> bool:
     return value is not None and fnmatch.fnmatchcase(str(value), text)
 
 
-def tasks(transitions: Transitions, wanted: Wanted, catalogue: Catalogue | None = None) -> Iterator[Record]:
+def tasks(transitions: Transitions, wanted: Wanted, catalogue: Catalogue = list) -> Iterator[Record]:
     """The tasks that are wanted, each once: those that have not ended first, then by state and time.
 
     Args:
         transitions: of the queue.
         wanted: which.
-        catalogue: where finished tasks left a row.
+        catalogue: gives the finished tasks that left a row, newest first; called where finished ones are wanted.
 
     Raises:
         ServerError: the server is away.
@@ -111,7 +102,7 @@ def tasks(transitions: Transitions, wanted: Wanted, catalogue: Catalogue | None 
             yield record
 
 
-def _all(transitions: Transitions, wanted: Wanted, catalogue: Catalogue | None) -> Iterator[Record]:
+def _all(transitions: Transitions, wanted: Wanted, catalogue: Catalogue) -> Iterator[Record]:
     states = set(wanted.states)
     sources: list[tuple[set[State], Callable[[], Iterator[Record]]]] = [
         ({"running"}, lambda: _running(transitions)),
@@ -236,20 +227,40 @@ def _dead(transitions: Transitions, since_ms: int) -> Iterator[Record]:
         yield from (browse.of_letter(entry, fields) for entry, fields in letters)
 
 
-def _ended(transitions: Transitions, wanted: Wanted, catalogue: Catalogue | None) -> Iterator[Record]:
+def _ended(transitions: Transitions, wanted: Wanted, catalogue: Catalogue) -> Iterator[Record]:
     """Tasks that have ended and left no dead letter, newest first: as the history has them, then as the catalogue has."""
-    oldest: int | None = None
-    endings = history.newest(transitions.link, transitions.keys, since_ms=wanted.since_ms)
-    for page in _pages(endings):
-        oldest = page[-1].ended_ms
-        rows = catalogue.rows([ending.id for ending in page if ending.state == "finished"]) if catalogue else {}
+    rows = _Rows(catalogue() if "finished" in wanted.states else ())
+    for page in _pages(history.newest(transitions.link, transitions.keys, since_ms=wanted.since_ms)):
+        known = rows.since(page[-1].ended_ms - _EARLIER)
         for ending in page:
-            record = rows.get(ending.id) or Record(id=ending.id)
+            record = known.pop(ending.id, None) or Record(id=ending.id)
             browse.take_ending(record, ending)
             if record.state in ("finished", "cancelled"):
                 yield record
-    if catalogue and "finished" in wanted.states:
-        for older in _pages(catalogue.before(transitions.now_ms() + 1 if oldest is None else oldest)):
-            # A row is written just before its task is settled: where the worker died between the two, the task has not ended.
-            present = browse.locate(transitions, [record.id for record in older])
-            yield from (record for record in older if present[record.id].state in ("unknown", "finished"))
+    for older in _pages(rows.left()):
+        # A row is written just before its task is settled: where the worker died between the two, the task has not ended.
+        present = browse.locate(transitions, [record.id for record in older])
+        yield from (record for record in older if present[record.id].state in ("unknown", "finished"))
+
+
+class _Rows:
+    """Rows of the catalogue, read along with the history."""
+
+    def __init__(self, rows: Iterable[Record]) -> None:
+        self._rows = iter(rows)
+        self._next: Record | None = next(self._rows, None)
+        self._known: dict[str, Record] = {}
+
+    def since(self, ms: int) -> dict[str, Record]:
+        """The rows that were written since then, by id, but for those that were taken out of it before."""
+        while self._next is not None and (self._next.ended_ms or 0) >= ms:
+            self._known[self._next.id] = self._next
+            self._next = next(self._rows, None)
+        return self._known
+
+    def left(self) -> Iterator[Record]:
+        """All that is left, newest first."""
+        yield from self._known.values()
+        while self._next is not None:
+            yield self._next
+            self._next = next(self._rows, None)

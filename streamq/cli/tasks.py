@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from streamq import listing
+from streamq.browse import Record
 from streamq.cli.options import SINCE
-from streamq.cli.render import STYLES, Column, ago, compact, note, safe
+from streamq.cli.render import STYLES, Column, ago, compact, note, report, safe
 from streamq.errors import UsageError
+from streamq.keys import sent_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streamq import browse
-    from streamq.browse import Record
     from streamq.cli.state import State
+    from streamq.config import Settings
 
 
 def _condition(text: str) -> tuple[str, str]:
@@ -38,21 +42,65 @@ def _condition(text: str) -> tuple[str, str]:
 @click.option("--since", type=SINCE, metavar="TIME", help="Only what ended, or was sent, since then; 1h is an hour ago.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most so many.")
 @click.pass_obj
-def tasks(  # noqa: PLR0917 - an option each
+def tasks(
     state: State, states: tuple[browse.State, ...], name: str | None, where: tuple[str, ...], since: int | None, limit: int
-) -> None:
+) -> int:
     """List tasks: those that have not ended first, then dead ones, then the latest that finished or were cancelled.
 
     Finished image tasks come from the catalogue, however old; of other ended tasks the queue keeps the newest (worker.history).
     """
     wanted = listing.Wanted(states or listing.STATES, name, tuple(map(_condition, where)), since or 0)
-    found = listing.tasks(state.transitions, wanted)
+    catalogue = _Catalogue(state.settings, since or 0)
+    found = listing.tasks(state.transitions, wanted, catalogue)
     now = 0 if state.json else state.transitions.now_ms()
     shown = state.out.rows(islice(found, limit), _columns(now))
     if not shown and not state.json:
         note(f"no such tasks in queue {state.keys.queue}")
     elif shown == limit and next(found, None) is not None:
         note(f"there are more than these {limit}; --limit shows more")
+    return catalogue.status
+
+
+class _Catalogue:
+    """The finished image tasks of the catalogue; SQLAlchemy is loaded only where there is one and they are asked for."""
+
+    def __init__(self, settings: Settings, since: int) -> None:
+        self._settings = settings
+        self._since = since
+        #: Exit status: 1 where there are rows that cannot be read.
+        self.status = 0
+
+    def __call__(self) -> Iterator[Record]:
+        """The tasks, newest first."""
+        if self._settings.catalogue.url is None and not (self._settings.data_dir / "catalogue.db").exists():
+            return
+        from streamq.images.catalogue import Catalogue, CatalogueUnusable
+
+        opened = Catalogue(self._settings.catalogue_url)
+        try:
+            for row in opened.rows(since=self._since):
+                yield _record(row)
+        except CatalogueUnusable as error:
+            report(error.what)
+            self.status = 1
+        finally:
+            opened.close()
+
+
+def _record(row: dict[str, Any]) -> Record:
+    """What a row says of its task."""
+    return Record(
+        id=row["id"],
+        task="image",
+        args={name: row[name] for name in ("source", "output", "operation")},
+        state="finished",
+        worker=row["worker"],
+        deliveries=row["attempts"],
+        sent_ms=sent_ms(row["id"]),
+        started_ms=row["started_ms"],
+        ended_ms=row["finished_ms"],
+        result={name: row[name] for name in ("source", "output", "format", "width", "height", "bytes", "source_bytes", "sha256")},
+    )
 
 
 def _columns(now: int) -> list[Column]:

@@ -83,8 +83,8 @@ class TaskDefinition:
         timeout: Duration | None = None,
     ) -> None:
         self.function = function
-        self.name = check_name(name if name is not None else _name_of(function))
         self.is_async = _is_async(function)
+        self.name = check_name(name if name is not None else _name_of(function))
         #: How often it is delivered at most; None: as the task or the configuration says.
         self.max_deliveries = _limit(retries, max_deliveries)
         self.backoff = _checked_backoff(backoff)
@@ -232,7 +232,7 @@ class TaskDefinition:
             try:
                 rest[name] = decode(value)
             except msgspec.ValidationError as error:
-                raise ValueError(f"{_readable(str(error))}: parameter {name}") from None
+                raise ValueError(_readable(str(error), name)) from None
         return rest
 
 
@@ -281,10 +281,10 @@ def _checked_backoff(backoff: Backoff | None) -> Backoff | None:
     return backoff
 
 
-def _classes(retry_on: type[BaseException] | tuple[type[BaseException], ...]) -> tuple[type[BaseException], ...]:
-    classes = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+def _classes(retry_on: Any) -> tuple[type[BaseException], ...]:
+    classes: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     for each in classes:
-        if not issubclass(each, BaseException):
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
             raise UsageError(f"retry_on names exception classes, not {each!r}")
     return classes
 
@@ -306,13 +306,15 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return any(inspect.iscoroutinefunction(each) for each in candidates)
 
 
-def _readable(message: str) -> str:
+def _readable(message: str, parameter: str = "") -> str:
     """Return msgspec's message, a parameter called by its name: ``… - at `$.width` `` becomes `width: …`."""
     what, _, path = message.rpartition(" - at `$")
-    if not what:
-        message = message.replace("Object contains unknown field", "unknown parameter")
-        return message.replace("Object missing required field `", "missing `")
-    return f"{path.rstrip('`').lstrip('.')}: {what[:1].lower()}{what[1:]}"
+    if what or parameter:
+        where = f"{parameter}{path.rstrip('`')}" if what else parameter
+        what = what or message
+        return f"{where.lstrip('.')}: {what[:1].lower()}{what[1:]}"
+    message = message.replace("Object contains unknown field", "unknown parameter")
+    return message.replace("Object missing required field `", "missing `")
 
 
 def _known(names: Mapping[str, Parameter]) -> str:

@@ -146,7 +146,7 @@ def _result_type(hints: dict[str, Any]) -> Any:
 
 def _is_context(hint: Any) -> bool:
     if isinstance(hint, str):
-        return hint.replace("streamq.", "").replace("context.", "") in _CONTEXT_NAMES
+        return hint.strip("'\"").replace("streamq.", "").replace("context.", "") in _CONTEXT_NAMES
     return hint is Context or Context in typing.get_args(hint)
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 State = Literal["running", "stuck", "retrying"]
 
+#: How many tasks a view holds where nobody says.
+LIMIT: Final = 50
 #: Most tasks whose fields one view reads; a filter by name can see no further.
 FIELDS_MOST: Final = 1000
 #: Tasks whose fields travel in one packet.
@@ -35,7 +37,7 @@ class Wanted(NamedTuple):
     lease_ms: int
     #: How long a task waits that no worker knows.
     unknown_ms: int
-    limit: int = 50
+    limit: int = LIMIT
     #: Only tasks whose lease has run out or whose worker is dead.
     stuck: bool = False
     #: Only tasks of whose worker nothing has been heard for this long.

@@ -13,7 +13,7 @@ def sure(question: str, *, yes: bool) -> bool:
     """Whether somebody really wants it.
 
     Args:
-        question: what is asked on stderr.
+        question: what is asked on stderr, without its question mark.
         yes: it was said before (`--yes`); then nobody is asked.
 
     Raises:
@@ -22,5 +22,5 @@ def sure(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(f"{question}: there is nobody to ask", hint="--yes does it without a question.")
-    return click.confirm(question, err=True)
+        raise UsageError(f"nobody is there to be asked: {question}?", hint="--yes does it without a question.")
+    return click.confirm(f"{question}?", err=True)

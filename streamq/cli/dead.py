@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: What was done -> in words.
 _DONE = {"revive": "back in its queue", "discard": "thrown away"}
 #: What is to be done to many -> the question.
-_QUESTION = {"revive": "put {} back into the queue?", "discard": "throw {} away for good?"}
+_QUESTION = {"revive": "put {} back into the queue", "discard": "throw {} away for good"}
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:

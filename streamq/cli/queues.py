@@ -79,7 +79,7 @@ def purge(state: State, name: str, *, yes: bool) -> int:
     with _queue(state, name) as found, found.transitions() as transitions:
         counts = stats.counts(transitions)
         many = counts.waiting.total + counts.scheduled + counts.retrying
-        if many and not sure(f"remove {_tasks(many)} from queue {name}?", yes=yes):
+        if many and not sure(f"remove {_tasks(many)} from queue {name}", yes=yes):
             note("nothing was removed")
             return 1
         purged = found.purge()

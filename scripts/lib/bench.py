@@ -28,7 +28,9 @@ WIDTH = 800
 
 def main() -> None:
     """Runs what was asked for and prints it, with the machine and the settings."""
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", nargs="*", choices=["start-up", "images"], help="default: all")
     parser.add_argument("--runs", type=int, default=15, help="processes of each kind for start-up (default 15)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of images (default 3)")
@@ -113,7 +115,13 @@ def through_queue(folder: Path, work: list[Path], output: str, processes: int) -
     tasks = [
         {
             "task": "image",
-            "args": {"source": f"photos/{path.name}", "output": f"{output}/{i}.jpg", "operation": "thumbnail", "width": WIDTH, "height": WIDTH},
+            "args": {
+                "source": f"photos/{path.name}",
+                "output": f"{output}/{i}.jpg",
+                "operation": "thumbnail",
+                "width": WIDTH,
+                "height": WIDTH,
+            },
         }
         for i, path in enumerate(work)
     ]
@@ -122,7 +130,8 @@ def through_queue(folder: Path, work: list[Path], output: str, processes: int) -
     streamq(folder, "consume", "--name", "bench", "--processes", str(processes), "--drain")
     rows = map(json.loads, streamq(folder, "tasks", "--state", "finished", "--limit", str(10 * len(ids)), "--json").splitlines())
     ours = [row for row in rows if row["id"] in ids]
-    assert len(ours) == len(work), f"{len(ours)} of {len(work)} finished"
+    if len(ours) != len(work):
+        raise SystemExit(f"{len(ours)} of {len(work)} finished")
     seconds = (max(row["ended_ms"] for row in ours) - min(row["started_ms"] for row in ours)) / 1000
     return len(work) / seconds
 

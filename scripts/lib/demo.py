@@ -1,4 +1,4 @@
-"""The main job, as anybody can see it: photographs go through a queue, one of two workers is killed, every result is accounted for.
+"""The main job, as anybody can see it: photographs go through a queue, a worker is killed, every result is accounted for.
 
 Uses nothing but the commands that a user has. Photographs of up to 12 megapixels are made from the five samples; two workers of
 several processes work on them; one of them, all its processes, gets SIGKILL in the middle. At the end the results on disk, the
@@ -152,16 +152,17 @@ class Demo:
         """The figures of the queue."""
         stats = json.loads(self.streamq("stats", "--json"))
         waiting = sum(stats["waiting"].values())
-        return View(
-            stats["finished_total"], stats["running"], waiting, stats["retrying"], stats["dead"], stats["workers"]
-        )
+        return View(stats["finished_total"], stats["running"], waiting, stats["retrying"], stats["dead"], stats["workers"])
 
     def account(self, sent: dict[str, dict[str, Any]], held: set[str], seconds: float) -> bool:
         """Holds what is there against what was sent, and prints the summary."""
         self.workers["worker2"].terminate()
         stopped = self.workers.pop("worker2").wait()
         stats = json.loads(self.streamq("stats", "--json"))
-        rows = {row["id"]: row for row in map(json.loads, self.streamq("tasks", "--state", "finished", "--limit", "100000", "--json").splitlines())}
+        rows = {
+            row["id"]: row
+            for row in map(json.loads, self.streamq("tasks", "--state", "finished", "--limit", "100000", "--json").splitlines())
+        }
         pending = self.streamq("pending", "--json").split()
         results = {task: rows[task]["result"] for task in sent if task in rows}
         missing = [task for task in sent if task not in results or not is_whole(self.folder, results[task])]
@@ -169,7 +170,9 @@ class Demo:
         recovered = len(held & results.keys())
         balance = {
             "every result is on disk, whole, and in the catalogue once": not missing and len(rows) == len(sent),
-            "nothing is dead, pending or waiting": not (stats["dead"] or pending or any(stats["waiting"].values()) or stats["retrying"]),
+            "nothing is dead, pending or waiting": not (
+                stats["dead"] or pending or any(stats["waiting"].values()) or stats["retrying"]
+            ),
             "sent = finished": stats["sent_total"] == stats["finished_total"] == len(sent),
             "all that the killed worker held was finished by the other": recovered == len(held),
             "the worker stopped in order": stopped == 0,
@@ -181,7 +184,10 @@ class Demo:
             ("run more than once", repeated),
             ("recovered from the killed worker", f"{recovered} of {len(held)}"),
             ("dead", stats["dead"]),
-            ("images a second", f"{len(results) / seconds:.1f}  ({len(results)} in {seconds:.1f} s, the loss of a worker included)"),
+            (
+                "images a second",
+                f"{len(results) / seconds:.1f}  ({len(results)} in {seconds:.1f} s, the loss of a worker included)",
+            ),
             ("results", shown(self.results)),
         ):
             table.add_row(name, f"[bold]{value}[/]")
@@ -252,7 +258,9 @@ def shown(path: Path) -> str:
 
 def main() -> None:
     """Runs the demonstration."""
-    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tasks", type=int, default=240, help="how many tasks (default 240)")
     parser.add_argument("--processes", type=int, default=2, help="processes of each of the two workers (default 2)")
     parser.add_argument("--folder", type=Path, default=ROOT / ".demo", help="made anew at each run (default .demo)")

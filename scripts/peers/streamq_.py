@@ -1,8 +1,8 @@
-"""streamq beside other queues: what a benchmark of queues drives it by (`adapter.main`), with the task bodies that all of them run.
+"""streamq beside other queues: what a benchmark of queues drives it by, with the task bodies that all of them run.
 
-One worker process with as many slots as the benchmark asks for. LEASE, where it is set, becomes the lease; what is then left is the
-default: crashes are recovered, poisonous tasks end in the dead letters after five deliveries, unknown tasks wait for a worker that
-knows them.
+One worker process with as many slots as the benchmark asks for. LEASE, where it is set, becomes the lease; the rest is left as
+it comes: crashes are recovered, poisonous tasks end in the dead letters after five deliveries, unknown tasks wait for a worker
+that knows them.
 """
 
 from __future__ import annotations

@@ -204,7 +204,8 @@ def _obey(child: Child, channel: Channel) -> None:
 def _stop(child: Child) -> None:
     child.stop()
     logging.shutdown()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):  # os._exit does not, and handlers may have printed
+        stream.flush()
     os._exit(0)
 
 

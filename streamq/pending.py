@@ -17,6 +17,7 @@ from streamq.keys import worker_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from streamq.config.schema import Worker
     from streamq.held import Parked, Row, Scene
     from streamq.transitions import Transitions
 
@@ -44,6 +45,11 @@ class Wanted(NamedTuple):
     idle_ms: int = 0
     #: Only tasks of this name.
     task: str | None = None
+
+
+def wanted_by(settings: Worker) -> Wanted:
+    """What a view holds by the configuration's limits."""
+    return Wanted(settings.max_deliveries, round(settings.lease * 1000), round(settings.unknown * 1000))
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):

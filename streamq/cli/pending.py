@@ -41,18 +41,10 @@ def pending(
 
     Stuck ones come first, then the longest running; then those that wait for a retry, the soonest first.
     """
-    from streamq.pending import LIMIT, Wanted
+    from streamq.pending import LIMIT, wanted_by
 
-    settings = state.settings.worker
-    wanted = Wanted(
-        max_deliveries=settings.max_deliveries,
-        lease_ms=round(settings.lease * 1000),
-        unknown_ms=round(settings.unknown * 1000),
-        limit=limit or LIMIT,
-        stuck=stuck,
-        idle_ms=round((idle or 0) * 1000),
-        task=name,
-    )
+    limits = wanted_by(state.settings.worker)
+    wanted = limits._replace(limit=limit or LIMIT, stuck=stuck, idle_ms=round((idle or 0) * 1000), task=name)
     if claim and watch:
         raise UsageError("--claim acts once, --watch goes on", hint="Give one of them.")
     if claim:

@@ -1,0 +1,240 @@
+"""The picture of a queue at work, for a terminal of any size: tasks, throughput, times, workers, server. Loads Rich."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from rich import box
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from streamq.cli import figures
+from streamq.cli.render import STYLES, ago, safe, span
+from streamq.units import duration, human_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
+
+    from streamq.cli.monitor import Moment
+    from streamq.stats import Stats, Worker
+
+#: Lines inside the panels of the upper row.
+_LINES: Final = 9
+#: Lines of the screen that are not rows of the table of workers: head, upper row, heading and border of the table, server.
+_AROUND: Final = _LINES + 2 + 1 + 4 + 1
+#: A terminal that is narrower has no room for the panel of times.
+_NARROW: Final = 72
+_BARS: Final = " ▁▂▃▄▅▆▇█"
+_SLOTS: Final = 8
+
+
+class Frame:
+    """One picture; it is laid out anew for the size of the terminal whenever it is drawn.
+
+    Args:
+        moment: what was read last; None: nothing yet.
+        wrong: what is wrong with the server; None: nothing.
+        interval: seconds between readings; None: this is the only picture, as high as it has to be.
+    """
+
+    def __init__(self, moment: Moment | None, wrong: str | None, interval: float | None) -> None:
+        self._moment = moment
+        self._wrong = wrong
+        self._interval = interval
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay it out."""
+        if self._moment is None:
+            yield Text(safe(self._wrong or ""), style="bold red")
+            return
+        rows = None if self._interval is None else max(1, options.max_height - _AROUND)
+        yield self._head(self._moment.stats)
+        yield _upper(self._moment, options.max_width)
+        yield _lower(self._moment, rows)
+        yield Text(figures.server(self._moment.stats.server), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _head(self, stats: Stats) -> RenderableType:
+        """The queue, the time, and what is wrong."""
+        left = Text.assemble((f"queue {stats.queue}", "bold"))
+        if stats.paused:
+            left.append("  paused", style=f"bold {STYLES['paused']}")
+        if self._wrong is not None:
+            left.append(f"  {safe(self._wrong)}", style="bold red")
+        clock = datetime.fromtimestamp(stats.now_ms / 1000).astimezone().strftime("%H:%M:%S")
+        right = clock if self._interval is None else f"every {duration(self._interval)}  q leaves  {clock}"
+        line = Table.grid(expand=True)
+        line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        line.add_column(no_wrap=True, justify="right")
+        line.add_row(left, Text(right, style="dim"))
+        return line
+
+
+def _upper(moment: Moment, width: int) -> RenderableType:
+    """Tasks, throughput and times, side by side."""
+    row = Table.grid(expand=True)
+    panels = [_panel("Tasks", _tasks(moment)), _panel("Throughput", Throughput(moment))]
+    if width >= _NARROW:
+        panels.append(_panel("Times", _times(moment.stats)))
+    for _ in panels:
+        row.add_column(ratio=1)
+    row.add_row(*panels)
+    return row
+
+
+def _panel(title: str, inside: RenderableType, height: int | None = _LINES + 2) -> Panel:
+    return Panel(inside, title=f"[bold]{title}[/]", title_align="left", box=box.ROUNDED, border_style="dim", height=height)
+
+
+def _grid(rows: Sequence[tuple[Text | str, Text | str]]) -> Table:
+    """Names on the left, values on the right."""
+    grid = Table.grid(expand=True, padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, justify="right")
+    for name, value in rows:
+        grid.add_row(name, value)
+    return grid
+
+
+def _tasks(moment: Moment) -> RenderableType:
+    """Where the tasks are."""
+    stats = moment.stats
+
+    def row(name: str, many: int, style: str = "") -> tuple[Text, Text]:
+        style = style if many else "dim"
+        return Text(name, style=style), Text(figures.number(many), style=style)
+
+    return _grid(
+        [
+            row("waiting", stats.waiting.total, "bold"),
+            *(row(f"  {name}", getattr(stats.waiting, name)) for name in ("high", "default", "low")),
+            row("scheduled", stats.scheduled, STYLES["scheduled"]),
+            row("running", stats.running, STYLES["running"]),
+            row("stuck", moment.stuck, STYLES["stuck"]),
+            row("retrying", stats.retrying, STYLES["retrying"]),
+            row("dead letters", stats.dead, STYLES["dead"]),
+        ]
+    )
+
+
+class Throughput:
+    """How fast it goes: what finishes a second, its curve, what is sent and fails, and how much succeeds."""
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay it out; the curve takes the whole width."""
+        stats, rates = self._moment.stats, self._moment.rates
+        finished = rates.get("finished", stats.throughput_per_s)
+        yield _grid([(Text("finished", style="bold"), Text(figures.rate(finished), style="bold green"))])
+        for line in curve(self._moment.history, options.max_width, _LINES - 4):
+            yield Text(line, style="green", no_wrap=True)
+        failed = rates.get("failed")
+        success = stats.success_rate
+        yield _grid(
+            [
+                ("sent", figures.rate(rates["sent"]) if rates else "-"),
+                ("failed", Text("-" if failed is None else figures.rate(failed), style="yellow" if failed else "")),
+                ("success, 5 min", Text(figures.percent(success), style="" if success in (None, 1) else "yellow")),
+            ]
+        )
+
+
+def curve(values: Sequence[float], width: int, height: int) -> list[str]:
+    """Lines that show values as bars, the newest on the right, the highest one as high as there is room."""
+    shown = [0.0] * max(0, width - len(values)) + list(values[-width:])
+    highest = max(shown, default=0.0)
+    eighths = [round(value / highest * height * 8) if highest else 0 for value in shown]
+    # The least that moves at all shows.
+    eighths = [max(many, 1) if value else 0 for many, value in zip(eighths, shown, strict=True)]
+    return ["".join(_BARS[min(8, max(0, many - 8 * line))] for many in eighths) for line in reversed(range(height))]
+
+
+def _times(stats: Stats) -> RenderableType:
+    """How long tasks wait and run, and the totals."""
+    grid = Table.grid(expand=True, padding=(0, 1))
+    for justify in ("left", "right", "right"):
+        grid.add_column(no_wrap=True, justify=justify)
+    grid.add_row(Text("5 min", style="dim"), Text("wait", style="bold"), Text("run", style="bold"))
+    for name in ("p50", "p95", "p99"):
+        grid.add_row(name, span(getattr(stats.wait_ms, name)), span(getattr(stats.run_ms, name)))
+    grid.add_row("", "", "")
+    for name in ("sent", "finished", "retried", "dead"):
+        grid.add_row(Text(name, style="dim"), "", Text(figures.number(getattr(stats, f"{name}_total")), style="dim"))
+    return grid
+
+
+def _lower(moment: Moment, rows: int | None) -> RenderableType:
+    """The stuck tasks, where there are any, and the workers.
+
+    Args:
+        moment: what was read.
+        rows: how many lines there are for both; None: as many as are needed.
+    """
+    lines = len(moment.named)
+    if rows is not None:
+        lines = min(lines, rows - 2 - min(3, len(moment.stats.workers)))
+    if lines < 1:
+        return _workers(moment.stats, rows)
+    return Group(_stuck(moment, lines), _workers(moment.stats, None if rows is None else rows - 2 - lines))
+
+
+def _stuck(moment: Moment, lines: int) -> Panel:
+    """The longest stuck, and what will happen to them."""
+    grid = Table.grid(expand=True, padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, ratio=1, overflow="ellipsis")
+    for task in moment.named[:lines]:
+        grid.add_row(Text(task.id), Text(safe(f"{task.task} on {task.worker}: {task.next}")))
+    title = f"Stuck: {lines:,} of {moment.stuck:,}"
+    return Panel(grid, title=f"[bold red]{title}[/]", title_align="left", box=box.ROUNDED, border_style="red")
+
+
+def _workers(stats: Stats, rows: int | None) -> RenderableType:
+    """The worker processes: those that do not live first, since they are few and matter."""
+    alive = figures.workers(stats.workers)
+    if not stats.workers:
+        return _panel("Workers", Text("none alive; `streamq consume --name worker1` starts one", style="dim"), None)
+    table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
+    for title, justify in _COLUMNS:
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis")
+    ordered = sorted(stats.workers, key=lambda worker: worker.state == "alive")
+    shown = ordered if rows is None or len(ordered) <= rows else ordered[: max(1, rows - 1)]
+    for worker in shown:
+        table.add_row(*_worker(worker, stats.now_ms))
+    if len(shown) < len(ordered):
+        table.add_row(Text(f"and {len(ordered) - len(shown)} more", style="dim"))
+    return _panel(f"Workers: {alive}", table, None)
+
+
+_COLUMNS: Final[tuple[tuple[str, JustifyMethod], ...]] = (
+    ("worker", "left"), ("process", "right"), ("state", "left"), ("runs", "left"), ("finished", "right"), ("failed", "right"),
+    ("memory", "right"), ("seen", "right"),
+)  # fmt: skip
+
+
+def _worker(worker: Worker, now: int) -> list[Text]:
+    state = "quarantine" if worker.quarantine and worker.state == "alive" else worker.state
+    return [
+        Text(safe(worker.name)),
+        Text(str(worker.pid), style="dim"),
+        Text(state, style=figures.WORKER_STYLES[worker.state]),
+        _slots(worker),
+        Text(figures.number(worker.finished)),
+        Text(figures.number(worker.failed), style="yellow" if worker.failed else "dim"),
+        Text(human_bytes(worker.rss_bytes), style="dim"),
+        Text(ago(worker.seen_ms or None, now), style="dim"),
+    ]
+
+
+def _slots(worker: Worker) -> Text:
+    """How many of its slots are busy, as a bar and as numbers."""
+    slots = min(_SLOTS, max(1, worker.concurrency))
+    busy = min(slots, -(-worker.running * slots // max(1, worker.concurrency)))
+    numbers = f" {worker.running}/{worker.concurrency}"
+    return Text.assemble(("▰" * busy, STYLES["running"]), ("▱" * (slots - busy), "dim"), numbers)

@@ -110,16 +110,16 @@ class Producer:
             ServerError: the server is away, or cannot take tasks.
         """
         stop = stop or threading.Event()
-        room = _Room(self, full, stop)
         for chunk in _chunks(tasks):
-            rest = chunk
+            rest, room = chunk, _Room(self, full, stop)
             while rest:
                 accepted = self.add(rest, full.bound, stop=stop)
                 rest = rest[len(accepted) :]
                 if accepted:
+                    room.found()
                     yield accepted
-                if rest:
-                    room.wait_for(progress=bool(accepted))
+                elif rest:
+                    room.wait()
 
     def add(self, tasks: Sequence[Prepared[Any]], bound: int, *, stop: threading.Event | None = None) -> list[Sent]:
         """Send at most a chunk of tasks in one call; fewer than given are accepted where the queue becomes full.
@@ -200,17 +200,18 @@ class _Room:
         self._last: bytes | None = None
         self._since = self._noted = 0.0
 
-    def wait_for(self, *, progress: bool) -> None:
-        """Wait until it is worth trying again.
+    def found(self) -> None:
+        """There was room."""
+        self._since = 0.0
 
-        Args:
-            progress: there was room for some tasks just now.
+    def wait(self) -> None:
+        """Wait until it is worth trying again.
 
         Raises:
             QueueFull: there is no waiting for room, or not any more.
         """
         now = time.monotonic()
-        if progress or not self._since:
+        if not self._since:
             self._since = self._noted = now
         over = self._full.deadline is not None and now >= self._full.deadline
         if not self._full.wait or over or self._stop.is_set():
@@ -221,9 +222,9 @@ class _Room:
                 hint="Start more workers, raise queue.max_size, or wait for room (on_full: block).",
             )
         self._note(now)
-        waiting(self._wait, self._producer.wait, stop=self._stop)
+        waiting(self._follow, self._producer.wait, stop=self._stop)
 
-    def _wait(self) -> None:
+    def _follow(self) -> None:
         newest = ("XREVRANGE", self._ended, "+", "-", "COUNT", 1)
         if self._last is None:  # what ended before this is known only to a further try
             found = self._producer.link.call(*newest)

@@ -39,6 +39,9 @@ class Task(Generic[P, R]):
         options: how it is sent.
     """
 
+    __name__: str
+    __qualname__: str
+
     def __init__(self, app: App, definition: TaskDefinition, options: Options | None = None) -> None:
         self.app = app
         self.definition = definition

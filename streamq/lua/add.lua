@@ -33,8 +33,9 @@ local function absolute(time)
   return time:sub(1, 1) == '+' and now + ms or ms
 end
 
--- One task that asks for more than a plain XADD: reads its head, adds it, returns its letter and entry id, or the key's holder.
-local function add_special(head, i, n)
+-- One task that asks for more than a plain XADD: reads its head, adds it, returns its letter and entry id, or the key's holder, or
+-- nothing where the queue is full: joining a task needs no room.
+local function add_special(head, i, n, full)
   local letter, due, expires, unique = head:match('^(.);([^;]*);([^;]*);(u?)$')
   due, expires = absolute(due), absolute(expires)
   local entry = {}
@@ -49,6 +50,7 @@ local function add_special(head, i, n)
   local key = unique == 'u' and field(entry, 'key')
   local holder = key and holder_of(key)
   if holder then return nil, holder end
+  if full then return end
   local to = due and due > now and 's' or letter
   local id = redis.pcall('XADD', STREAM[to], '*', unpack(entry))
   if type(id) == 'table' then return nil, id end
@@ -64,15 +66,17 @@ local function close_range()
   letter = nil
 end
 
-while i <= #ARGV and accepted < room do
-  local head, n = ARGV[i], tonumber(ARGV[i + 1])
+while i <= #ARGV do
+  local head, n, full = ARGV[i], tonumber(ARGV[i + 1]), accepted >= room
   local to, id
+  if full and #head == 1 then break end
   if n > VALUES_MOST then
     id = redis.error_reply('ERR a task may have ' .. VALUES_MOST / 2 .. ' fields at most, this one has ' .. n / 2)
   elseif #head == 1 then
     to, id = head, redis.pcall('XADD', STREAM[head], '*', unpack(ARGV, i + 2, i + 1 + n))
   else
-    to, id = add_special(head, i + 2, n)
+    to, id = add_special(head, i + 2, n, full)
+    if not id then break end
   end
   if type(id) == 'table' then  -- refused by the server, which says so at the first write or not at all: what stands is accepted
     if #out == 0 and not letter then return redis.error_reply((id.err:gsub('^@user_script: ?%d+: %-?', ''))) end  -- as 6.2 has it

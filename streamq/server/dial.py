@@ -1,26 +1,27 @@
-"""Opens a connection to a URL: TCP and TLS by redis-py, with what has to be said first; its errors become ours.
+"""Opens a connection to a URL, with what has to be said first; its errors become ours.
 
-redis-py's part ends with the open socket (name lookup, keep-alive, certificates). A plain Unix socket, as the embedded server
-has it, needs nothing of that, and importing redis-py takes longer than all else that a short command does. Login and choice of
-database are commands like any other, which `connect.py` sends with its greeting in one packet.
+A URL with TLS or with parameters is opened by redis-py, which knows about certificates. A plain one needs nothing of that: its
+socket is opened here, since importing redis-py takes longer than all else that a short command does. Login and choice of database
+are commands like any other, which `connect.py` sends with its greeting in one packet.
 """
 
 from __future__ import annotations
 
-import re
 import socket
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from urllib.parse import SplitResult
 
 _FORMS = "such as redis://USER:PASSWORD@HOST:6379/0, rediss://HOST:6379 or unix:///run/redis.sock"
 _PLAIN = "use redis:// for a server without TLS"
-#: A Unix socket without user, password, database or any other parameter.
-_UNIX = re.compile(r"unix://(/[^?#@]+)")
+_PORT = 6379
+#: When a silent TCP connection is asked whether it still stands, in seconds, how often, and how many times; as redis-py has it.
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 #: Of no use to a single connection, though redis-py's URLs may carry them.
 _POOL_OPTIONS = ("max_connections", "timeout", "retry_on_error")
 
@@ -47,19 +48,52 @@ def dial(url: str, shown: str, timeout: float) -> Dialled:
         ServerUnreachable: nothing answers there.
         ServerUnusable: it may not be opened, or TLS is on one side only.
     """
-    plain = _UNIX.fullmatch(url)
-    return _dial_unix(unquote(plain[1]), shown, timeout) if plain else _dial_by_redis_py(url, shown, timeout)
+    parts = urlsplit(url)
+    if parts.scheme == "rediss" or parts.query or parts.fragment:
+        return _dial_by_redis_py(url, shown, timeout)
+    return _dial_plain(parts, shown, timeout)
 
 
-def _dial_unix(path: str, shown: str, timeout: float) -> Dialled:
-    opened = socket.socket(socket.AF_UNIX)
-    opened.settimeout(timeout)
+def _dial_plain(parts: SplitResult, shown: str, timeout: float) -> Dialled:
     try:
-        opened.connect(path)
+        opened = _open_unix(unquote(parts.path), timeout) if parts.scheme == "unix" else _open_tcp(parts, timeout)
     except OSError as error:
-        opened.close()
         raise _translated(error, error, shown) from error
-    return Dialled(opened.close, opened, [])
+    except UnicodeError as error:
+        raise UsageError(f"the server's URL {shown} cannot be used: {error}", hint=_FORMS) from error
+    database = "" if parts.scheme == "unix" else parts.path.strip("/")
+    return Dialled(opened.close, opened, _login(unquote(parts.username or ""), unquote(parts.password or ""), int(database or 0)))
+
+
+def _open_unix(path: str, timeout: float) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX)
+    try:
+        opened.settimeout(timeout)
+        opened.connect(path)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _open_tcp(parts: SplitResult, timeout: float) -> socket.socket:
+    opened = socket.create_connection((unquote(parts.hostname or "localhost"), parts.port or _PORT), timeout)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):  # macOS has the first under another name
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return opened
+
+
+def _login(user: str | None, password: str | None, database: int) -> list[tuple[str, ...]]:
+    """The commands that come first."""
+    login: list[tuple[str, ...]] = []
+    if user or password:
+        login.append(("AUTH", user, password or "") if user else ("AUTH", password or ""))
+    if database:
+        login.append(("SELECT", str(database)))
+    return login
 
 
 def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
@@ -67,7 +101,7 @@ def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
     from redis.exceptions import RedisError
 
     try:
-        options = parse_url(url)  # type: ignore[no-untyped-call]
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
         for name in _POOL_OPTIONS:
             options.pop(name, None)
         user, password, database = options.pop("username", None), options.pop("password", None), options.pop("db", 0)
@@ -83,12 +117,8 @@ def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
         connection.connect()
     except RedisError as error:
         raise _translated(error, error.__context__, shown) from error
-    login: list[tuple[str, ...]] = []
-    if user or password:
-        login.append(("AUTH", user, password or "") if user else ("AUTH", password))
-    if database:
-        login.append(("SELECT", str(database)))
-    return Dialled(connection.disconnect, connection._get_socket(), login)  # noqa: SLF001 - redis-py has no other way to it
+    opened = connection._get_socket()  # noqa: SLF001 - redis-py has no other way to it
+    return Dialled(connection.disconnect, opened, _login(user, password, database))
 
 
 def _say_nothing(_: object) -> None:
@@ -97,7 +127,7 @@ def _say_nothing(_: object) -> None:
 
 def _translated(error: Exception, cause: BaseException | None, where: str) -> ServerError:
     """The error of a connect, redis-py's around one of the socket or that itself, as one of ours."""
-    import ssl  # loaded by redis-py, and of no use to a Unix socket
+    import ssl  # loaded by redis-py, and and the least of what a failed connect costs
 
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ServerUnusable(

@@ -1,7 +1,7 @@
 """`Link`: one connection to the server, made by us so that it never does anything twice.
 
 redis-py's clients repeat a command whose reply was lost, which makes three tasks of one XADD, and cut blocking reads short.
-So redis-py only opens the socket here (`dial.py`); what goes over it is packed and parsed by hiredis, into bytes and errors
+So redis-py at most opens the socket (`dial.py`); what goes over it is packed and parsed by hiredis, into bytes and errors
 of our own. A lost connection is an error at once and made anew at the next call; whether a command may be repeated is for the
 caller to say (`patience.py` repeats those that may be). Senders, workers and commands all speak through this.
 """

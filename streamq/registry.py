@@ -63,6 +63,10 @@ class Registry:
         """Return the names of all tasks, sorted."""
         return sorted(self._tasks)
 
+    def limits(self) -> dict[str, int]:
+        """Return how often tasks are delivered at most, by name, for those that say so themselves."""
+        return {name: each.max_deliveries for name, each in self._tasks.items() if each.max_deliveries is not None}
+
     def merge(self, other: Registry) -> None:
         """Add the tasks of another registry.
 

@@ -181,7 +181,7 @@ def main() -> None:
     except StreamqError as error:
         channel.send(Failed(error.what, error.hint, error.exit_status))
         return
-    channel.send(Ready(child.registry.names(), child.has_sync, child.has_async))
+    channel.send(Ready(child.registry.names(), child.registry.limits(), child.has_sync, child.has_async))
     _obey(child, channel)
 
 

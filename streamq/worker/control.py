@@ -54,6 +54,8 @@ class Ready(Message, frozen=True):
     """From a child: its handlers are loaded."""
 
     tasks: list[str]
+    #: How often the tasks that say so themselves are delivered at most.
+    limits: dict[str, int]
     has_sync: bool
     has_async: bool
 

@@ -125,6 +125,7 @@ class ChildProcess:
             "finished": counters.finished,
             "failed": counters.failed,
             "tasks": self.ready.tasks if self.ready else [],
+            "limits": self.ready.limits if self.ready else {},
             "python": sys.version.split()[0],
             "streamq": __version__,
             "quarantine": self.quarantine,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamq import App, Discard, Job, ResultTimeout, Retry, ServerUnreachable, TaskFailed, TaskUnknown
+from streamq import App, Discard, Job, ResultTimeout, Retry, ServerUnreachable, TaskFailed, TaskUnknown, browse
 from streamq.keys import Keys
 from tests.conftest import wait_until
 from tests.integration.api.conftest import MakeApp
@@ -208,22 +208,44 @@ def test_an_end_between_two_looks_is_not_missed(app: App, server: str, queue_nam
             assert handler.enqueue(n).result(timeout=30) == n
 
 
-def test_no_end_is_missed_when_the_history_is_too_short(make_app: MakeApp, server: str, queue_name: str) -> None:
-    """More tasks end at once than the history keeps, and they leave no result: all waiters are woken all the same."""
-    app = make_app(worker__history=3)
+def test_an_end_between_the_look_up_and_the_next_read_is_seen(
+    app: App, server: str, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place in the history is taken before the look-up: here the task ends just behind that."""
+    monkeypatch.setattr("streamq.waiters._QUIET", 1e9)
+    find = browse.find
 
     @app.task
-    def handler(n: int) -> int | None:
-        return n if n % 2 else None
+    def handler() -> str:
+        return "done"
 
-    jobs = app.enqueue_many(handler.prepare(n) for n in range(60))
+    worker = TinyWorker(server, queue_name, app.registry)
+
+    def find_and_finish(*args: Any, **kwargs: Any) -> list[browse.Record]:
+        records = find(*args, **kwargs)
+        worker.step()
+        return records
+
+    monkeypatch.setattr("streamq.waiters.browse.find", find_and_finish)
+    assert handler.enqueue().result(timeout=30) == "done"
+    worker.link.close()
+
+
+def test_no_end_is_missed_when_the_history_is_too_short(
+    make_app: MakeApp, server: str, queue_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More tasks end at one instant than it keeps: all waiters are woken, if only to learn that nothing is known any more."""
+    monkeypatch.setattr("streamq.waiters._QUIET", 1e9)
+    app = make_app(worker__history=3)
+    jobs = app.send_many("t", [{}] * 30)
     futures = [job._waiters.add(job.id) for job in jobs]
     wait_until(lambda: jobs[0]._waiters._follower is not None, "the history is followed")
-    with TinyWorker(server, queue_name, app.registry, history=3):
-        records = [future.result(30) for future in futures]
-    for n, record in enumerate(records):
-        assert record.state == "finished" or n % 2 == 0
-        assert record.result == (n if n % 2 else None)
+    with app.queue.transitions() as transitions:
+        cancels = [transitions.command("cancel", [job.id, 3, "somebody"]) for job in jobs]
+        transitions.run("cancel", "d1-0", 3, "somebody")
+        transitions.link.batch([["MULTI"], *cancels, ["EXEC"]])
+    states = [future.result(30).state for future in futures]
+    assert states == ["unknown"] * 27 + ["cancelled"] * 3
 
 
 def test_waiters_survive_the_loss_of_their_connections(app: App, server: str, queue_name: str, client: redis.Redis) -> None:

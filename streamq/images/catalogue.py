@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ class Catalogue:
         values = {**row, **dict(zip((column.name for column in _FENCE), fence, strict=True))}
         try:
             with self._connected() as connection, connection.begin():
-                return connection.execute(_upsert(connection.dialect.name, values)).rowcount > 0
+                return connection.execute(_upsert(connection.dialect.name), values).first() is not None
         except (DataError, IntegrityError):
             raise
         except (SQLAlchemyError, OSError) as error:
@@ -248,13 +249,14 @@ def _make(engine: sa.Engine, url: sa.URL) -> None:
                 connection.commit()
 
 
-def _upsert(dialect: str, values: Mapping[str, Any]) -> sa.Executable:
-    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(IMAGES).values(**values)
+@cache
+def _upsert(dialect: str) -> Any:
+    """The statement that writes a row, unless the row there has a newer fence; it returns the id where it has written."""
+    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(IMAGES)
     new = statement.excluded
     changed = {column.name: new[column.name] for column in IMAGES.c if column.name != "id"}
     newer = sa.tuple_(*_FENCE) <= sa.tuple_(*(new[column.name] for column in _FENCE))
-    conflict: sa.Executable = statement.on_conflict_do_update(index_elements=["id"], set_=changed, where=newer)
-    return conflict
+    return statement.on_conflict_do_update(index_elements=["id"], set_=changed, where=newer).returning(IMAGES.c.id)
 
 
 def _equal(name: str, value: Any) -> sa.ColumnElement[bool]:

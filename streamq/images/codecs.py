@@ -181,9 +181,9 @@ def _laid(box: Box, size: Size, orientation: int) -> Box:
     """The box of the stored image that becomes a box of the upright one, whose size is given."""
     left, top, right, bottom = box
     width, height = size
-    if orientation in (2, 3, 7, 8):
+    if orientation in (2, 3, 6, 7):
         left, right = width - right, width - left
-    if orientation in (3, 4, 6, 7):
+    if orientation in (3, 4, 7, 8):
         top, bottom = height - bottom, height - top
     return (top, left, bottom, right) if orientation >= 5 else (left, top, right, bottom)  # noqa: PLR2004
 

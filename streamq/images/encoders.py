@@ -59,9 +59,19 @@ def _fitting(image: Image.Image, target: Format, background: RGBA) -> Image.Imag
         image = flattened(image, background)
     if target.name in ("webp", "avif", "gif") and image.mode == "LA":
         image = image.convert("RGBA")
+    if target.name == "gif" and image.mode == "RGBA":
+        image = _without_halves(image)
     if hasattr(image, "tag_v2"):  # a TIFF nothing was done to: its tags would be written again
         image = image.copy()
     image.info = {}
+    return image
+
+
+def _without_halves(image: Image.Image) -> Image.Image:
+    """The image with each pixel either opaque or transparent, as a GIF has them; half-transparent ones would become noise."""
+    alpha = image.getchannel("A").point(lambda value: 255 if value >= 128 else 0)  # noqa: PLR2004 -- the middle of 0 to 255
+    image = image.copy()
+    image.putalpha(alpha)
     return image
 
 

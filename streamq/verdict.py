@@ -30,7 +30,7 @@ TRACEBACK_MOST: Final = 16384
 
 _HERE = Path(__file__).parent
 #: Code between the worker's slot and the handler: its frames say nothing about the task.
-_CARRIERS = (str(_HERE / "worker"), str(_HERE / "registry.py"))
+_CARRIERS = (str(_HERE / "worker"), str(_HERE / "definition.py"))
 
 
 class Control(BaseException):

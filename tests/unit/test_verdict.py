@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamq import backoff
+from streamq.definition import TaskDefinition
 from streamq.errors import UsageError
 from streamq.verdict import (
     ERROR_MOST,
@@ -145,6 +146,22 @@ def test_of_a_long_traceback_the_middle_is_cut() -> None:
     assert text.startswith("Traceback")
     assert text.rstrip().endswith("end")
     assert "the middle is cut" in text
+
+
+def test_a_traceback_begins_at_the_handler() -> None:
+    """What carried the call there says nothing about the task."""
+
+    def handler() -> None:
+        raise ValueError("x")
+
+    definition = TaskDefinition(handler)
+    try:
+        definition.call(definition.decode(b"{}"))
+    except ValueError as error:
+        trace = error.__traceback__
+        assert trace is not None
+        text = traceback_text(error.with_traceback(trace.tb_next))
+    assert text.splitlines()[1].endswith("in handler")
 
 
 def test_an_endless_recursion_has_a_short_traceback() -> None:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamq import App, QueueFull, ServerUnreachable, Unconfirmed
+from streamq import App, QueueFull, ServerUnreachable, Unconfirmed, producer
 from streamq.keys import Keys
 from streamq.prepared import Prepared, prepare, resolve
 from streamq.producer import CHUNK_TASKS
-from streamq.server.reply import ReplyError
+from streamq.server import embedded
+from streamq.server.reply import MemoryFull, ReplyError
 from tests.conftest import wait_until
-from tests.integration.api.conftest import MakeApp, stored
+from tests.integration.api.conftest import MakeApp, settings, stored
 from tests.integration.api.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -287,3 +288,36 @@ def test_what_gave_the_tasks_may_fail(app: App, client: redis.Redis, keys: Keys)
     assert caught.value.__notes__[0].startswith(f"{CHUNK_TASKS} tasks had been accepted before: d")
     app.queue.send(numbered(CHUNK_TASKS))
     assert numbers(client, keys) == list(range(CHUNK_TASKS + 1))
+
+
+def test_a_lost_reply_is_asked_for_a_minute_at_most(
+    server: str, make_app: MakeApp, short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the sender would wait for its server: an hour later the server has forgotten the lane."""
+    assert producer.REPEAT_MOST == 60
+    monkeypatch.setattr(producer, "REPEAT_MOST", 0.05)
+    with Proxy(server, short_dir) as proxy:
+        app = make_app(server__url=proxy.url, server__wait="10d")
+        app.queue.send(numbered(0))
+        proxy.mute.set()
+        with pytest.raises(Unconfirmed, match="a task may have been accepted"):
+            app.queue.send(numbered(1))
+
+
+def test_a_server_whose_memory_is_full_refuses_for_certain(short_dir: Path, keys: Keys) -> None:
+    """Nothing is in doubt then; and when there is memory again, the lane goes on."""
+    data = short_dir / "data"
+    app = App(settings=settings({"server.data": str(data), "queue.name": keys.queue}, short_dir))
+    try:
+        app.queue.send(numbered(0))
+        with app.queue.transitions() as transitions:
+            transitions.link.call("CONFIG", "SET", "maxmemory", 1)
+            with pytest.raises(MemoryFull):
+                app.queue.send_many([numbered(1), numbered(2)])
+            transitions.link.call("CONFIG", "SET", "maxmemory", 0)
+            app.queue.send(numbered(3))
+            entries = transitions.link.call("XRANGE", keys["default"], "-", "+")
+        assert [json.loads(fields[3])["n"] for _, fields in entries] == [0, 3]
+    finally:
+        app.close()
+        embedded.stop(data)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from streamq.errors import InvalidTask
 from streamq.keys import is_id, sent_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: The newest version of the format that this streamq understands (field `v`; an entry without one is version 1).
 VERSION: Final = 1
@@ -91,26 +94,15 @@ def parse(address: str, fields: list[bytes]) -> Task:
     for required in (b"task", b"args"):
         if required not in values:
             raise Malformed(f"the entry has no field '{required.decode()}'")
-    take = values.pop
-    name, args = _name(take(b"task")), _object(take(b"args"))
-    version = _number("v", take(b"v", None), 1, MS_MOST) or VERSION
-    if version > VERSION:
-        raise Malformed(f"the entry has version {version} of the format, this streamq knows {VERSION}", hint="update the workers")
-    return Task(
-        id=_id(take(b"id", None)) or address,
-        address=address,
-        name=name,
-        args=args,
-        timeout_ms=_number("timeout", take(b"timeout", None), 1, MS_MOST),
-        max_deliveries=_number("max", take(b"max", None), 1, DELIVERIES_MOST),
-        expires_ms=_number("expires", take(b"expires", None), 1, MS_MOST),
-        key=_text("key", take(b"key", None)) or None,
-        trace=_text("trace", take(b"trace", None)),
-        version=version,
-        priority=_text("priority", take(b"priority", None)),
-        due_ms=_number("due", take(b"due", None), 0, MS_MOST),
-        extra={_shown(field): _shown(value) for field, value in values.items()},
-    )
+    name, args = _name(values.pop(b"task")), _object(values.pop(b"args"))
+    known: dict[str, Any] = {"id": address, "extra": {}}
+    for field, raw in values.items():
+        if field in _FIELDS:
+            attribute, read = _FIELDS[field]
+            known[attribute] = read(field.decode(), raw)
+        else:
+            known["extra"][_shown(field)] = _shown(raw)
+    return Task(address=address, name=name, args=args, **known)
 
 
 def id_of(address: str, fields: list[bytes]) -> str:
@@ -178,7 +170,7 @@ def _is_task_name(name: str) -> bool:
 def _name(raw: bytes) -> str:
     """A task's name, checked once: the few names of a queue come again and again."""
     name = _text("task", raw)
-    if name is None or not _is_task_name(name):
+    if not _is_task_name(name):
         raise Malformed(f"field 'task': expected a name of 1 to {NAME_MOST} printable characters")
     return name
 
@@ -211,29 +203,58 @@ def _in_range(field: str, number: int, most: int) -> int:
     return number
 
 
-def _number(field: str, raw: bytes | None, least: int, most: int) -> int | None:
-    if raw is None:
-        return None
+def _number(field: str, raw: bytes, least: int = 1, most: int = MS_MOST) -> int:
     if not _DIGITS.fullmatch(raw) or not least <= (number := int(raw)) <= most:
         raise Malformed(f"field '{field}': expected a number from {least} to {most}, not {_shown(raw[:40])!r}")
     return number
 
 
-def _text(field: str, raw: bytes | None) -> str | None:
-    if raw is None:
-        return None
+def _deliveries(field: str, raw: bytes) -> int:
+    return _number(field, raw, 1, DELIVERIES_MOST)
+
+
+def _due(field: str, raw: bytes) -> int:
+    return _number(field, raw, 0)
+
+
+def _version(field: str, raw: bytes) -> int:
+    version = _number(field, raw)
+    if version > VERSION:
+        raise Malformed(f"the entry has version {version} of the format, this streamq knows {VERSION}", hint="update the workers")
+    return version
+
+
+def _text(field: str, raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
         raise Malformed(f"field '{field}': expected UTF-8") from None
 
 
-def _id(raw: bytes | None) -> str | None:
-    text = _text("id", raw)
-    if text is not None and not is_id(text):
-        raise Malformed(f"field 'id': {text[:40]!r} is no id of a task; the field is reserved")
+def _key(field: str, raw: bytes) -> str | None:
+    return _text(field, raw) or None
+
+
+def _id(field: str, raw: bytes) -> str:
+    text = _text(field, raw)
+    if not is_id(text):
+        raise Malformed(f"field '{field}': {text[:40]!r} is no id of a task; the field is reserved")
     return text
 
 
 def _shown(raw: bytes) -> str:
     return raw.decode(errors="backslashreplace")
+
+
+#: Field -> what it is called in a `Task`, and what reads it; `task` and `args` stand for themselves.
+_FIELDS: Final[dict[bytes, tuple[str, Callable[[str, bytes], Any]]]] = {
+    b"timeout": ("timeout_ms", _number),
+    b"max": ("max_deliveries", _deliveries),
+    b"expires": ("expires_ms", _number),
+    b"key": ("key", _key),
+    b"trace": ("trace", _text),
+    b"v": ("version", _version),
+    b"id": ("id", _id),
+    b"priority": ("priority", _text),
+    b"due": ("due_ms", _due),
+}

@@ -29,6 +29,9 @@ class Card(msgspec.Struct, frozen=True):
     pidns: str = ""
     pid: int = 0
     pid_start: int = 0
+    #: The process that settles for this one when it has died, of the same machine.
+    supervisor: int = 0
+    supervisor_start: int = 0
     concurrency: int = 0
     started_ms: int = 0
     rss_bytes: int = 0
@@ -39,6 +42,17 @@ class Card(msgspec.Struct, frozen=True):
     limits: dict[str, int] = {}
     #: It runs suspects, one by one, and nothing else.
     quarantine: bool = False
+
+
+    @property
+    def process(self) -> process.Process:
+        """Which process it is."""
+        return process.Process(self.boot, self.pidns, self.pid, self.pid_start)
+
+    @property
+    def parent(self) -> process.Process:
+        """Which process its supervisor is."""
+        return process.Process(self.boot, self.pidns, self.supervisor, self.supervisor_start)
 
 
 class Member(NamedTuple):
@@ -97,7 +111,7 @@ def _card(text: bytes) -> Card:
 
 def _life(card: Card, *, beating: bool) -> tuple[State, bool]:
     """What is known of the process behind a card, and whether it counts as alive."""
-    found = process.look(process.Process(card.boot, card.pidns, card.pid, card.pid_start))
+    found = process.look(card.process)
     if found == "gone":
         return "dead", False
     if found == "stopped":

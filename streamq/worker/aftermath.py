@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamq.transitions import Transitions
     from streamq.worker.spawn import ChildProcess
 
-__all__ = ["Row", "cause_of", "overdue", "settle", "time_out"]
+__all__ = ["Row", "cause_of", "overdue", "settle"]
 
 
 def overdue(child: ChildProcess) -> list[Row]:
@@ -38,33 +38,36 @@ def cause_of(status: int) -> str:
         return f"killed by signal {-status}"
 
 
-def settle(transitions: Transitions, child: ChildProcess, *, crashed: bool) -> int:
-    """Recovers what a dead child held, and takes its consumer off the group.
+def settle(transitions: Transitions, child: ChildProcess, worker: str) -> int:
+    """Settles for a child that has ended, and takes its consumer off the group. May be repeated when a reply was lost.
+
+    The runs that it was killed for have failed by timeout. What else had started counts as a crash if the child ended by itself;
+    all the rest is handed back, uncounted.
 
     Args:
         transitions: the queue.
         child: it has ended.
-        crashed: it ended by itself, so what had started counts as a crash; else all of it is handed back, uncounted.
+        worker: the worker's name that people see.
 
     Returns:
-        How many runs counted as crashed.
+        How many runs were handed back.
     """
-    started = [(row.address, row.started_ms) for row in child.table.rows()] if crashed else []
+    _time_out(transitions, child, worker)
+    started = [(row.address, row.started_ms) for row in child.table.rows()] if child.crashed else []
     why = f"worker process died: {cause_of(child.exit_status or 0)}"
     total = 0
     while True:
         reaped = transitions.reap(child.consumer, why, started=started)
-        total += reaped.crashed
+        total += reaped.handed_back
         if not reaped.left or reaped.crashed + reaped.handed_back == 0:
             return total
 
 
-def time_out(transitions: Transitions, child: ChildProcess, worker: str, rows: list[Row]) -> None:
-    """Settles runs that had run out of time, for the child that was ended with them: retried, or buried at their limit."""
-    now_ms = transitions.now_ms()
-    for row in rows:
-        limit_ms = max(1, round((row.deadline - time.monotonic()) * 1000) + now_ms - row.started_ms)
-        error = error_text(TimedOut(limit_ms))
+def _time_out(transitions: Transitions, child: ChildProcess, worker: str) -> None:
+    """Retries the runs that had run out of time, or buries them at their limit."""
+    now_ms = transitions.now_ms() if child.overdue else 0
+    for row in child.overdue:
+        error = error_text(TimedOut(row.timeout_ms))
         attempt = msgspec.json.encode(
             {"delivery": row.deliveries, "worker": worker, "started_ms": row.started_ms, "ended_ms": now_ms, "error": error}
         )

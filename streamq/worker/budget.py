@@ -32,12 +32,17 @@ class Budget:
         _LEFT.pack_into(budget._memory, 0, tasks)
         return budget
 
-    def reserve(self, want: int) -> int:
-        """Takes at most so many tasks from the budget; returns how many."""
-        return -self._change(-want)
+    def left(self) -> int:
+        """How many more may start."""
+        left: int = _LEFT.unpack_from(self._memory)[0]
+        return left
+
+    def use(self) -> bool:
+        """Takes one task from the budget; False: none is left."""
+        return self._change(-1) == -1
 
     def give_back(self, tasks: int) -> None:
-        """Returns tasks that were reserved and not started."""
+        """Returns tasks that were to start and have not."""
         if tasks:
             self._change(tasks)
 

@@ -8,7 +8,6 @@ interpreter for longer than a lease loses nothing.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import threading
@@ -20,17 +19,20 @@ from streamq.keys import Keys
 from streamq.log import set_up
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
-from streamq.transitions import Park, Transitions
+from streamq.server.patience import waiting
+from streamq.transitions import Transitions
 from streamq.worker import handlers
 from streamq.worker.budget import Budget
+from streamq.worker.compare import Comparison
 from streamq.worker.control import Channel, Failed, Go, Pending, Ready, Spent, Start, Stop
 from streamq.worker.fetch import Fetcher, Slots
 from streamq.worker.judge import Judge
 from streamq.worker.lifeline import die_with_parent, leave_signals_to_supervisor
 from streamq.worker.loop import LoopSlots
+from streamq.worker.part import Part, end_process
 from streamq.worker.prefetch import Prefetch
 from streamq.worker.quarantine import Quarantine
-from streamq.worker.run import Run, ServerClock
+from streamq.worker.run import Run, ServerClock, Taking
 from streamq.worker.settle import Settler
 from streamq.worker.shared import Shared
 from streamq.worker.table import Table
@@ -55,7 +57,6 @@ class Child:
     def __init__(self, start: Start, channel: Channel, table: Table, budget: Budget | None) -> None:
         self._start = start
         self._channel = channel
-        self._strangers: set[str] = set()
         self._guard_lock = threading.Lock()
         self._endpoint = Endpoint.of(start.settings, start="revive")
         self._keys = Keys(start.settings.queue.name)
@@ -67,6 +68,7 @@ class Child:
             settings=start.settings,
             clock=ServerClock(),
             held={},
+            taking=Taking(),
             table=table,
             prefetch=Prefetch(0 if start.quarantine else start.settings.worker.prefetch),
             room=threading.Event(),
@@ -76,6 +78,7 @@ class Child:
         self._settler = Settler(self._door("settle"), self._shared)
         self._threads, self._loop = self._make_slots()
         self._source = self._make_source(budget)
+        self.compare = Comparison(self._shared, self._settler, self._cancel)
 
     @property
     def has_sync(self) -> bool:
@@ -117,7 +120,7 @@ class Child:
     def stop(self) -> None:
         """Takes nothing more, hands back what has not started, finishes what runs, settles all of it."""
         self._source.stop()
-        while any(slots.load() for slots in (self._threads, self._loop) if slots is not None):
+        while self._shared.held:
             self._shared.room.clear()
             self._shared.room.wait(_LOOK)
         for slots in (self._threads, self._loop):
@@ -125,32 +128,18 @@ class Child:
                 slots.stop()
         self._settler.stop()
 
-    def compare(self, pending: Pending) -> None:
-        """Holds what the server says that this consumer holds against what this process knows.
-
-        What is not there any more was lost: cancelled, or reaped by another worker. What nobody here knows, seen twice, came
-        with a reply that never arrived: handed back.
-        """
-        theirs = {address: count for address, count, _ in pending.held}
-        for address, run in list(self._shared.held.items()):
-            if address not in theirs and run.taken < pending.asked and not run.ended and not run.lost:
-                run.lost = True
-                _log.warning("%s %s: lease lost, or cancelled; its result will be refused", run.task.name, run.task.id)
-                if self._loop is not None and run.definition.is_async:
-                    self._loop.cancel(address)
-        strangers = {address for address in theirs if address not in self._shared.held}
-        for address in strangers & self._strangers:
-            _log.warning("%s: was handed out, but the reply was lost; handed back", address)
-            self._settler.put(Park(address, theirs[address], 0, "release"))
-        self._strangers = strangers
+    def _cancel(self, address: str) -> None:
+        if self._loop is not None:
+            self._loop.cancel(address)
 
     def _context(self, run: Run) -> Context:
         return run.context(self._start.worker, self._start.consumer, self._guard)
 
     def _guard(self, run: Run) -> None:
-        """Asks the server whether a run still owns its task."""
+        """Asks the server whether a run still owns its task, and waits for the server where it restarts."""
         with self._guard_lock:
-            held = self._guard_door.holds(self._start.consumer, run.address, run.count)
+            holds, wait = self._guard_door.holds, self._start.settings.server.wait
+            held = waiting(lambda: holds(self._start.consumer, run.address, run.count), wait)
         if not held:
             run.lost = True
             raise LeaseLost(f"task {run.task.id} is no longer this run's: it was cancelled, or another worker has it")
@@ -172,41 +161,41 @@ def main() -> None:
     die_with_parent(parent)
     leave_signals_to_supervisor()
     channel = Channel(socket.socket(fileno=control))
+    table, budget = Table(table_fd, slots), Budget(budget_fd) if budget_fd >= 0 else None
+    Part(lambda: _live(channel, table, budget), "main").run()
+
+
+def _live(channel: Channel, table: Table, budget: Budget | None) -> None:
     start = channel.receive()
-    if not isinstance(start, Start):
-        return
-    set_up(start.settings.log)
-    try:
-        child = Child(start, channel, Table(table_fd, slots), Budget(budget_fd) if budget_fd >= 0 else None)
-    except StreamqError as error:
-        channel.send(Failed(error.what, error.hint, error.exit_status))
-        return
-    channel.send(Ready(child.registry.names(), child.registry.limits(), child.has_sync, child.has_async))
-    _obey(child, channel)
+    if isinstance(start, Start):
+        set_up(start.settings.log)
+        try:
+            child = Child(start, channel, table, budget)
+        except StreamqError as error:
+            _log.debug("the process cannot start", exc_info=True)
+            channel.send(Failed(error.what, error.hint, error.exit_status))
+            end_process(0)
+        channel.send(Ready(child.registry.names(), child.registry.limits(), child.has_sync, child.has_async))
+        _obey(child, channel)
+    end_process(1)  # the supervisor is gone, and nobody keeps the leases
 
 
 def _obey(child: Child, channel: Channel) -> None:
-    """Does what the supervisor says, until it says stop; without a supervisor nobody keeps the leases, so it ends at once."""
-    stopping: threading.Thread | None = None
-    while True:
-        message = channel.receive()
-        if message is None:
-            os._exit(1)
+    """Does what the supervisor says for as long as there is one."""
+    stopping: Part | None = None
+    while (message := channel.receive()) is not None:
         if isinstance(message, Go):
             child.go()
         elif isinstance(message, Pending):
             child.compare(message)
         elif isinstance(message, Stop) and stopping is None:
-            stopping = threading.Thread(target=_stop, args=(child,), name="stopping")
+            stopping = Part(lambda: _stop(child), "stopping")
             stopping.start()
 
 
 def _stop(child: Child) -> None:
     child.stop()
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):  # os._exit does not, and handlers may have printed
-        stream.flush()
-    os._exit(0)
+    end_process(0)
 
 
 if __name__ == "__main__":

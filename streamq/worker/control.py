@@ -5,16 +5,15 @@ The end of the stream is a message too: whichever side sees it knows that the ot
 
 from __future__ import annotations
 
+import errno
+import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from streamq.config import Settings
-
-if TYPE_CHECKING:
-    import socket
 
 _CHUNK: Final = 65536
 
@@ -73,20 +72,37 @@ class Spent(Message, frozen=True):
 
 
 class Channel:
-    """One end of the socket pair; any thread may send, one thread receives."""
+    """One end of the socket pair; any thread may send, one thread receives.
+
+    Sending never waits: the other end may be stopped, or its interpreter held, for any time, and must not hold up whoever speaks
+    to others as well. What does not fit the socket is kept and goes before whatever is sent next.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+        self._sock = sock
         self._lock = threading.Lock()
+        self._unsent = b""
         self._rest = b""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether all that was sent has gone out, after another try."""
+        return self._push(b"") and not self._unsent
 
     def send(self, message: Message) -> bool:
         """Sends a message; False: the other end is gone."""
-        line = msgspec.json.encode(message, enc_hook=_encode_path) + b"\n"
+        return self._push(msgspec.json.encode(message, enc_hook=_encode_path) + b"\n")
+
+    def _push(self, line: bytes) -> bool:
         with self._lock:
+            self._unsent += line
             try:
-                self.sock.sendall(line)
+                while self._unsent:
+                    self._unsent = self._unsent[self._sock.send(self._unsent, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                pass
             except (BrokenPipeError, ConnectionResetError):
+                self._unsent = b""
                 return False
         return True
 
@@ -98,16 +114,27 @@ class Channel:
                 self._rest = rest
                 return _decode(line)
             try:
-                data = self.sock.recv(_CHUNK)
+                data = self._sock.recv(_CHUNK)
             except ConnectionResetError:
                 return None
             if not data:
                 return None
             self._rest += data
 
+    def finish(self) -> None:
+        """Ends the stream for whoever receives here, once all that has arrived is read: the other end is dead.
+
+        A process that it had forked may hold its socket open, so the stream would not end by itself.
+        """
+        try:
+            self._sock.shutdown(socket.SHUT_RD)
+        except OSError as error:  # macOS: it has ended already
+            if error.errno != errno.ENOTCONN:
+                raise
+
     def close(self) -> None:
         """Closes this end."""
-        self.sock.close()
+        self._sock.close()
 
 
 def _encode_path(value: Any) -> Any:

@@ -9,6 +9,7 @@ paused, is looked at first.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -18,6 +19,7 @@ from streamq.replies import Handed, parse_read
 from streamq.server.patience import waiting
 from streamq.server.reply import CannotPersist, MemoryFull, ReplyError
 from streamq.transitions import Park, blocking_read
+from streamq.worker.part import Part
 from streamq.worker.prefetch import TOO_LONG
 from streamq.worker.run import Run
 
@@ -88,6 +90,7 @@ class Fetcher:
         self._patience = shared.settings.worker.patience
         self._clock = shared.clock
         self._held = shared.held
+        self._taking = shared.taking
         self._prefetch = shared.prefetch
         self._room = shared.room
         self._on_fatal = shared.on_fatal
@@ -99,7 +102,7 @@ class Fetcher:
         self._stop = threading.Event()
         self._turns = itertools.cycle(_FIRST)
         self._takes = 0
-        self._thread = threading.Thread(target=self._work, name="fetcher", daemon=True)
+        self._thread = Part(self._work, "fetcher")
 
     def start(self) -> None:
         """Starts the thread."""
@@ -109,8 +112,7 @@ class Fetcher:
         """Takes nothing more; hands back what has not started."""
         self._stop.set()
         self._room.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.finish()
 
     def _work(self) -> None:
         try:
@@ -124,23 +126,22 @@ class Fetcher:
     def _turn(self) -> None:
         """Takes once, or waits for room, for a task, or for the queue to go on."""
         self._room.clear()
+        self._hand_back_stale()
         want = self._want()
-        if want == 0:
-            self._room.wait(TOO_LONG)
-            self._hand_back_stale()
-            return
-        if self._budget is not None:
-            want = self._budget.reserve(want)
-            if want == 0:
+        if want and self._budget is not None:
+            want = min(want, self._budget.left())
+            if not want and all(run.started_ms for run in list(self._held.values())):
                 self._on_spent()
                 self._stop.wait()
                 return
-        started = 0
+        if not want:
+            self._room.wait(TOO_LONG)
+            return
+        self._taking.since = time.monotonic()
         try:
-            started = self._take(want)
+            self._take(want)
         finally:
-            if self._budget is not None:
-                self._budget.give_back(want - started)
+            self._taking.since = math.inf
 
     def _want(self) -> int:
         """How many tasks have room: in the free slots, and in the buffer behind them once all are busy."""
@@ -158,46 +159,42 @@ class Fetcher:
         """With both kinds of handlers, one kind may be busy: then a single task of the wrong kind may wait for it, not more."""
         return all(slots.load() <= slots.slots for slots in self._slots.values())
 
-    def _take(self, want: int) -> int:
-        """Takes at most so many tasks; returns how many of them start here."""
+    def _take(self, want: int) -> None:
+        """Takes at most so many tasks."""
         self._takes += 1
         due_first = want - max(1, want // 4) if want > 1 else int(self._takes % 4 != 0)
         order = _ORDER[next(self._turns)]
         taken = self._patiently(lambda: self._transitions.take(self._consumer, want, due_first, order))
         self._clock.set(taken.now_ms)
         if taken.tasks:
-            return self._dispatch(taken.tasks, taken.now_ms)
-        if taken.state == "paused":
+            self._dispatch(taken.tasks, taken.now_ms)
+        elif taken.state == "paused":
             self._stop.wait(PAUSED)
         elif taken.state == "ok":
             block = BLOCK if not taken.next_due_ms else min(BLOCK, max(0.001, (taken.next_due_ms - taken.now_ms) / 1000))
-            if not any(slots.load() for slots in self._slots.values()):
-                return self._wait_for_task(want, block)
-            return self._wait_for_task(want, min(block, TOO_LONG))
-        return 0
+            busy = any(slots.load() for slots in self._slots.values())
+            self._wait_for_task(want, min(block, TOO_LONG) if busy else block)
 
-    def _wait_for_task(self, want: int, block: float) -> int:
+    def _wait_for_task(self, want: int, block: float) -> None:
         """Blocks until there is a task, or until the time is over."""
         count = max(1, want // 3)  # COUNT is for each of three streams
         commands = blocking_read(self._transitions.keys, self._consumer, count, max(1, int(block * 1000)))
         reply, control = self._patiently(lambda: self._transitions.link.batch(commands, block=block))
         if isinstance(reply, ReplyError):
             if reply.code in ("NOGROUP", "UNBLOCKED"):
-                return 0  # the next take makes the group
+                return  # the next take makes the group
             raise reply
         if isinstance(reply, Exception):
             raise reply
         if not reply:
-            return 0
+            return
         tasks, watch = parse_read(self._transitions.keys, reply, control)
         if watch.marks:
             tasks = self._admitted(tasks)
         if watch.paused or self._stop.is_set():
-            self._release([(task.address, task.count) for task in tasks])
-            return 0
-        started = self._dispatch(tasks[:want], self._clock.ms())
+            want = 0
+        self._dispatch(tasks[:want], self._clock.ms())
         self._release([(task.address, task.count) for task in tasks[want:]])
-        return started
 
     def _admitted(self, tasks: list[Handed]) -> list[Handed]:
         fields = {task.address: task.fields for task in tasks}
@@ -207,22 +204,23 @@ class Fetcher:
             for address, count, forgiven, crashes, unknown, attempts in rows
         ]
 
-    def _dispatch(self, tasks: Sequence[Handed], now_ms: int) -> int:
+    def _dispatch(self, tasks: Sequence[Handed], now_ms: int) -> None:
         runs: dict[bool, list[Run]] = {kind: [] for kind in self._slots}
         for handed in tasks:
             known = self._held.get(handed.address)
             if known is not None:  # a group made anew hands out again what this process runs: it keeps the run it has
-                known.count = handed.count
+                known.regain(handed.count)
                 continue
             verdict = self._judge(handed, now_ms)
-            if isinstance(verdict, Run):
+            if not isinstance(verdict, Run):
+                self._settler.put(verdict)
+            elif self._budget is not None and not self._budget.use():
+                self._release([(handed.address, handed.count)])
+            else:
                 self._held[handed.address] = verdict
                 runs[verdict.definition.is_async].append(verdict)
-            else:
-                self._settler.put(verdict)
         for kind, of in runs.items():
             self._submit(self._slots[kind], of)
-        return sum(map(len, runs.values()))
 
     def _submit(self, slots: Slots, runs: list[Run]) -> None:
         if runs:
@@ -237,11 +235,16 @@ class Fetcher:
                 runs = slots.take_back()
                 late = time.monotonic() - TOO_LONG
                 self._submit(slots, [run for run in runs if run.taken >= late])
-                self._hand_back([run for run in runs if run.taken < late])
+                stale = [run for run in runs if run.taken < late]
+                if stale:
+                    self._prefetch.stall()
+                    self._hand_back(stale)
 
     def _hand_back(self, runs: list[Run]) -> None:
         if self._budget is not None:
             self._budget.give_back(len(runs))
+        for run in runs:
+            run.ended = True
         self._release([(run.address, run.count) for run in runs])
 
     def _release(self, fences: list[tuple[str, int]]) -> None:

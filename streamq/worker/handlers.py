@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from streamq.errors import UsageError
 from streamq.images.tasks import build
 from streamq.registry import Registry
+from streamq.verdict import error_text
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -44,10 +45,8 @@ def _import(name: str) -> ModuleType:
                 f"no module named {name} in {here} or among the installed ones", hint="is it spelled as in `import`?"
             ) from error
         raise UsageError(f"module {name} cannot be imported: {error}") from error
-    except Exception as error:
-        raise UsageError(
-            f"module {name} cannot be imported: {type(error).__name__}: {error}", hint="see --debug for where"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"module {name} cannot be imported: {error_text(error)}", hint="see --debug for where") from error
 
 
 def _tasks_of(module: ModuleType, queue: str) -> Registry:

@@ -8,7 +8,6 @@ it holds.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from streamq.errors import ServerError
-from streamq.worker.control import Go, Pending
+from streamq import process
+from streamq.errors import StreamqError
+from streamq.worker.control import Pending
+from streamq.worker.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,11 +50,14 @@ class Keeper:
         self._renew_every = lease / 3
         self._children = children
         self._host = socket.gethostname()
+        self._supervisor = process.current()
+        #: Held while children are spoken for: who settles for a child that is gone holds it, so that no heartbeat brings it back.
+        self.lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = False
         self._renewed = time.monotonic()
         self._told = 0.0
-        self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
+        self._thread = Part(self._work, "keeper")
 
     def start(self) -> None:
         """Starts the thread."""
@@ -63,8 +67,7 @@ class Keeper:
         """Ends the thread; whose children still live loses their leases by and by."""
         self._stopped = True
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.finish()
 
     def wake(self) -> None:
         """Beats now: a child has become ready."""
@@ -74,11 +77,12 @@ class Keeper:
         while not self._stopped:
             self._wake.clear()
             try:
-                self._beat()
-                if time.monotonic() - self._renewed >= self._renew_every:
-                    self._renewed = time.monotonic()
-                    self._renew()
-            except ServerError as error:
+                with self.lock:
+                    self._beat()
+                    if time.monotonic() - self._renewed >= self._renew_every:
+                        self._renewed = time.monotonic()
+                        self._renew()
+            except StreamqError as error:
                 self._tell(error)
             self._wake.wait(self._beat_every)
 
@@ -90,25 +94,25 @@ class Keeper:
         if not children:
             return
         cards = [
-            (child.consumer, msgspec.json.encode(child.card(self._host, os.getpid())), child.running()) for child in children
+            (child.consumer, msgspec.json.encode(child.card(self._host, self._supervisor)), child.running()) for child in children
         ]
         self._transitions.beat(self._lease_ms, self._run_id(), self._lease_ms // 2, cards)
         for child in children:
             if not child.going:
-                child.go(Go())
+                child.go()
 
     def _renew(self) -> None:
         for child in self._living():
             asked = time.monotonic()
             held = self._transitions.renew(child.consumer)
-            child.send(Pending(asked, [(row.address, row.count, row.idle_ms) for row in held]))
+            child.compare(Pending(asked, [(row.address, row.count, row.idle_ms) for row in held]))
 
     def _run_id(self) -> str:
         """What changes with each start of the server."""
         info: bytes = self._transitions.link.call("INFO", "server")
         return info.partition(b"run_id:")[2].partition(b"\r\n")[0].decode()
 
-    def _tell(self, error: ServerError) -> None:
+    def _tell(self, error: StreamqError) -> None:
         now = time.monotonic()
         if now - self._told >= _TELL:
             self._told = now

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from streamq.context import announce
+from streamq.transitions import Park
 from streamq.verdict import TimedOut
+from streamq.worker.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ class LoopSlots:
         self._low_water = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="loop", daemon=True)
+        self._thread = Part(self._serve, "loop")
 
     def start(self) -> None:
         """Starts the loop."""
@@ -101,7 +102,9 @@ class LoopSlots:
                 run = self._buffer.popleft()
             except IndexError:
                 return
-            if not run.lost:
+            if run.lost:
+                self._settler.put(Park(run.address, run.count, 0, "release"))
+            else:
                 self._running[run.address] = self._loop.create_task(self._run(self._rows.pop(), run))
 
     async def _run(self, slot: int, run: Run) -> None:
@@ -117,16 +120,13 @@ class LoopSlots:
                 value = await definition.call(arguments, self._context(run) if definition.needs_context else None)
             run.result = definition.dump(value)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit included, is its task's error
-            self._end(slot, run)
+            self._table.clear(slot)
             timed_out = isinstance(error, TimeoutError) and scope.expired()
             settler.failed(run, TimedOut(run.timeout_ms) if timed_out else error)
         else:
             run.seconds = time.monotonic() - begun
-            self._end(slot, run)
+            self._table.clear(slot)
             settler.finished(run)
-
-    def _end(self, slot: int, run: Run) -> None:
-        self._table.clear(slot)
         self._running.pop(run.address, None)
         self._rows.append(slot)
         self._fill()

@@ -35,6 +35,10 @@ class Prefetch:
         else:
             self._mean += (mean - self._mean) * (0.5 if mean > self._mean else 0.2)
 
+    def stall(self) -> None:
+        """Takes in that what was buffered has not started: what runs is slow, though none of it has ended to tell how slow."""
+        self._mean = max(self._mean or 0.0, TOO_LONG)
+
     def depth(self, slots: int) -> int:
         """How many tasks may wait behind so many slots."""
         if self.fixed is not None:

@@ -7,12 +7,15 @@ none is.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from streamq.errors import StreamqError
 from streamq.server.patience import waiting
 from streamq.server.reply import CannotPersist, MemoryFull
+from streamq.worker.part import Part
 from streamq.worker.run import Run
 
 if TYPE_CHECKING:
@@ -40,13 +43,14 @@ class Quarantine:
         self._patience = shared.settings.worker.patience
         self._clock = shared.clock
         self._held = shared.held
+        self._taking = shared.taking
         self._on_fatal = shared.on_fatal
         self._on_spent = shared.on_spent
         self._judge = judge
         self._settler = settler
         self._slots = slots
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="quarantine", daemon=True)
+        self._thread = Part(self._work, "quarantine")
 
     def start(self) -> None:
         """Starts the thread."""
@@ -55,8 +59,7 @@ class Quarantine:
     def stop(self) -> None:
         """Takes no further suspect."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.finish()
 
     def _work(self) -> None:
         idle = 0.0
@@ -64,7 +67,7 @@ class Quarantine:
             while not self._stop.is_set() and idle < LINGER:
                 if self._held:
                     self._stop.wait(LOOK)
-                elif self._next():
+                elif self._take():
                     idle = 0.0
                 else:
                     self._stop.wait(LOOK)
@@ -74,6 +77,13 @@ class Quarantine:
                 self._on_fatal(error)
             return
         self._on_spent()
+
+    def _take(self) -> bool:
+        self._taking.since = time.monotonic()
+        try:
+            return self._next()
+        finally:
+            self._taking.since = math.inf
 
     def _next(self) -> bool:
         """Takes a suspect, where one is due."""

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from streamq import process
-from streamq.errors import ServerError
+from streamq.errors import StreamqError
 from streamq.fleet import Card
+from streamq.worker.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ class Reaper:
         self._suspects = suspects
         self._stop = threading.Event()
         self._told = 0.0
-        self._thread = threading.Thread(target=self._work, name="reaper", daemon=True)
+        self._thread = Part(self._work, "reaper")
 
     def start(self) -> None:
         """Starts the thread."""
@@ -60,8 +61,7 @@ class Reaper:
     def stop(self) -> None:
         """Ends the thread."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.finish()
 
     def _work(self) -> None:
         pause = 0.0
@@ -72,7 +72,7 @@ class Reaper:
                 pause = PERIOD * max(1.0, len(fleet) / FLEET)
                 self._reap_dead(fleet)
                 swept = self._transitions.sweep(self._lease_ms, int(PERIOD * 900))
-            except ServerError as error:
+            except StreamqError as error:
                 self._tell(error)
                 continue
             if swept.reaped:
@@ -84,8 +84,10 @@ class Reaper:
             if self._ours(consumer) or self._stop.is_set():
                 continue
             card = _card(text)
-            if card is None or process.look(process.Process(card.boot, card.pidns, card.pid, card.pid_start)) != "gone":
+            if card is None or process.look(card.process) != "gone":
                 continue
+            if process.look(card.parent) in {"alive", "stopped"}:
+                continue  # its supervisor settles for it, and knows better than anybody else what had started
             self._reap(consumer, card)
 
     def _reap(self, consumer: str, card: Card) -> None:
@@ -97,7 +99,7 @@ class Reaper:
                 break
         _log.warning("%s (process %d) died; recovered %d task%s of it", card.name, card.pid, total, "s" * (total != 1))
 
-    def _tell(self, error: ServerError) -> None:
+    def _tell(self, error: StreamqError) -> None:
         now = time.monotonic()
         if now - self._told >= _TELL:
             self._told = now

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamq.errors import UsageError
+from streamq.worker.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class Reloader:
         self._folder = folder
         self._changed = changed
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="reload", daemon=True)
+        self._thread = Part(self._work, "reload")
 
     def start(self) -> None:
         """Starts watching."""
@@ -46,8 +47,7 @@ class Reloader:
     def stop(self) -> None:
         """Ends watching."""
         self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.finish()
 
     def _work(self) -> None:
         for changes in self._watch(self._folder, watch_filter=self._filter, stop_event=self._stop, raise_interrupt=False):

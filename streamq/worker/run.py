@@ -6,6 +6,7 @@ to the runs that this process has: what the server says it holds is compared wit
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from streamq.wire import Task
 
 Held = dict[str, "Run"]
+
+
+class Taking:
+    """Since when a take is under way whose tasks are not among the held ones yet, by `time.monotonic()`; infinity: none is."""
+
+    def __init__(self) -> None:
+        self.since = math.inf
 
 
 class ServerClock:
@@ -42,6 +50,7 @@ class Run:
     __slots__ = (
         "address",
         "attempts",
+        "cancelled",
         "count",
         "definition",
         "deliveries",
@@ -83,6 +92,14 @@ class Run:
         self.ended_ms = 0
         #: The server has said that it is no longer ours.
         self.lost = False
+        #: Its handler, an async one, has been cancelled because it was lost.
+        self.cancelled = False
+
+    def regain(self, count: int) -> None:
+        """Takes a new fence: a group that was made anew has handed out again what runs here."""
+        self.count = count
+        self.taken = time.monotonic()
+        self.lost = self.cancelled
 
     def context(self, worker: str, consumer: str, guard: Callable[[Run], None]) -> Context:
         """What the handler sees of its run."""

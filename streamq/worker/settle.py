@@ -13,13 +13,12 @@ from __future__ import annotations
 import collections
 import logging
 import queue
-import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from streamq import backoff, results
+from streamq import results
 from streamq.errors import LeaseLost, StreamqError
 from streamq.histogram import BUCKETS, bucket
 from streamq.server.patience import waiting
@@ -27,6 +26,8 @@ from streamq.server.reply import CannotPersist, MemoryFull, ReplyLost
 from streamq.transitions import SETTLE_MOST, Bury, Park
 from streamq.verdict import Verdict, decide
 from streamq.worker.lifeline import rss_bytes
+from streamq.worker.part import Part
+from streamq.worker.pauses import Pauses
 from streamq.worker.run import Run
 from streamq.worker.table import Counters
 
@@ -64,13 +65,13 @@ class Settler:
         self._on_fatal = shared.on_fatal
         settings = shared.settings
         self._patience = settings.worker.patience
-        self._backoff = backoff.from_config(settings.worker.backoff)
+        self._pauses = Pauses(settings)
         self._result_ttl_ms = int(settings.worker.results * 1000)
         self._endings: collections.deque[Ending] = collections.deque()
         self._waiting = False
         self._stopped = False
         self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="settler", daemon=True)
+        self._thread = Part(self._work, "settler")
         self._done = self._errors = 0
         self._rss_at = 0.0
         self._rss = 0
@@ -83,12 +84,11 @@ class Settler:
         """Settles what has been put, then ends."""
         self._stopped = True
         self._bell.put(True)
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.finish()
 
     def backoff_of(self, definition: TaskDefinition) -> Backoff:
         """The pauses between the tries of a task."""
-        return definition.backoff or self._backoff
+        return self._pauses.of(definition)
 
     def finished(self, run: Run) -> None:
         """A handler has returned; `result` and `seconds` are set."""
@@ -136,7 +136,7 @@ class Settler:
                 finished.append(decided)
             elif isinstance(decided, Park):
                 parks.append(decided)
-            elif decided is not None:
+            else:
                 letters.append(decided)
         if finished:
             self._finish(finished)
@@ -196,15 +196,12 @@ class Settler:
             deliveries=run.deliveries,
         )
 
-    def _decide(self, run: Run) -> Park | Bury | None:
-        """What becomes of a run whose handler has raised; None: it was no longer ours."""
+    def _decide(self, run: Run) -> Park | Bury:
+        """What becomes of a run whose handler has raised; one that was lost is handed back, should it be ours again by now."""
         error = run.error
         assert error is not None  # noqa: S101 - asked before
         if run.lost or isinstance(error, LeaseLost):
-            self._note_refused([run.address], "result")
-            self._held.pop(run.address, None)
-            return None
-        self._errors += 1
+            return Park(run.address, run.count, 0, "release")
         verdict = decide(
             error,
             deliveries=run.deliveries,
@@ -216,6 +213,7 @@ class Settler:
         if verdict.kind == "snooze":
             _log.info("%s: put off for %.1f s: %s", name, verdict.delay_ms / 1000, verdict.error)
             return Park(run.address, run.count, verdict.delay_ms, "snooze", b"")
+        self._errors += 1
         attempt = self._attempt(run, verdict)
         if verdict.kind == "retry":
             pause = verdict.delay_ms / 1000

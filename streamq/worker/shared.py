@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from streamq.config import Settings
     from streamq.errors import StreamqError
     from streamq.worker.prefetch import Prefetch
-    from streamq.worker.run import Held, ServerClock
+    from streamq.worker.run import Held, ServerClock, Taking
     from streamq.worker.table import Table
 
 
@@ -26,6 +26,8 @@ class Shared(NamedTuple):
     clock: ServerClock
     #: The runs that this process has: whoever takes puts them in, the settler takes them off.
     held: Held
+    #: Set by whoever takes, looked at where the server's view is compared with ours.
+    taking: Taking
     #: Each slot writes its own row, the settler the figures.
     table: Table
     #: The settler tells it the run times, the fetcher asks it.

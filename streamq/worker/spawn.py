@@ -6,14 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from streamq import __version__, process
 from streamq.keys import new_consumer
-from streamq.worker.control import Channel, Failed, Pending, Ready, Spent, Start, Stop
-from streamq.worker.table import Table
+from streamq.worker.control import Channel, Failed, Go, Pending, Ready, Spent, Start, Stop
+from streamq.worker.part import Part
+from streamq.worker.table import Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,11 @@ class ChildProcess:
         self.spent = False
         self.going = False
         self.stopping = False
+        #: The runs that it was killed for, because they had run out of time.
+        self.overdue: list[Row] = []
+        #: Its end has been told.
+        self.mourned = False
+        self._killed = False
         self._worker = worker
         self._notify = notify
         concurrency = settings.worker.concurrency
@@ -69,7 +74,7 @@ class ChildProcess:
         self._channel = Channel(ours)
         self._channel.send(Start(settings, worker, self.consumer, quarantine, sync_slots, async_slots))
         self._slots = (sync_slots, async_slots)
-        self._listener = threading.Thread(target=self._listen, name=f"listen-{self.pid}", daemon=True)
+        self._listener = Part(self._listen, f"listen-{self.pid}")
         self._listener.start()
 
     @property
@@ -84,31 +89,44 @@ class ChildProcess:
         """How it ended: its exit status, or minus the signal that killed it; None: it lives."""
         return self._process.poll()
 
-    def send(self, message: Stop | Pending) -> None:
-        """Tells it something; one that is dying need not hear it."""
-        self._channel.send(message)
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended by itself, when nobody had asked it to."""
+        return not self._killed and self.failed is None and (self.exit_status != 0 or not self.stopping)
 
-    def go(self, message: object) -> None:
+    def go(self) -> None:
         """Lets it take tasks, once its heartbeat stands."""
         self.going = True
-        self._channel.send(message)  # type: ignore[arg-type]
+        self._channel.send(Go())
+
+    def compare(self, pending: Pending) -> None:
+        """Tells it what the server says that it holds, unless it has not read yet what it was told before."""
+        if self._channel.is_free:
+            self._channel.send(pending)
 
     def stop(self) -> None:
         """Asks it to finish what it runs and to end."""
         if not self.stopping:
             self.stopping = True
-            self.send(Stop())
+            self._channel.send(Stop())
 
     def kill(self) -> None:
         """Ends it at once and waits until it is gone: only then may its tasks be settled for it."""
-        self._process.kill()
-        self._process.wait()
+        if self.exit_status is None:
+            self._killed = True
+            self._process.kill()
+            self._process.wait()
+
+    def last_words(self) -> None:
+        """Hears what it had still said when it ended."""
+        self._channel.finish()
+        self._listener.finish()
 
     def is_stopped(self) -> bool:
         """Whether it was stopped (SIGSTOP): it lives, but nobody may keep its leases."""
         return process.look(self.identity) == "stopped"
 
-    def card(self, host: str, supervisor: int) -> dict[str, object]:
+    def card(self, host: str, supervisor: process.Process) -> dict[str, object]:
         """What the fleet knows of it."""
         counters = self.table.counters()
         return {
@@ -118,7 +136,8 @@ class ChildProcess:
             "pid": self.pid,
             "pid_start": self.identity.start,
             "pidns": self.identity.pidns,
-            "supervisor": supervisor,
+            "supervisor": supervisor.pid,
+            "supervisor_start": supervisor.start,
             "concurrency": self.concurrency,
             "started_ms": self.started_ms,
             "rss_bytes": counters.rss_bytes,

@@ -7,17 +7,19 @@ held.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streamq.errors import StreamqError
+from streamq.errors import ServerUnreachable, StreamqError
 from streamq.keys import QUEUES, Keys
 from streamq.server.connect import Link
 from streamq.server.patience import waiting
+from streamq.server.reply import CannotPersist, MemoryFull
 from streamq.transitions import Transitions
 from streamq.worker import aftermath
 from streamq.worker.budget import Budget
@@ -67,13 +69,14 @@ class Supervisor:
         self._endpoint = endpoint
         self._options = options
         self._keys = Keys(settings.queue.name)
-        self._wake = threading.Event()
+        # Rung by signal handlers too, in which an Event may wait for itself for ever.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._children: tuple[ChildProcess, ...] = ()
         self._suspects_due = 0
-        self._stopping_since: float | None = None
         self._signals = 0
-        self._stillborn = 0
+        self._stopping_since: float | None = None
         self._failure: StreamqError | None = None
+        self._stillborn = 0
         self._budget = Budget.create(options.max_tasks) if options.max_tasks else None
         self._respawn = Respawn()
         self._progress = Progress()
@@ -93,25 +96,20 @@ class Supervisor:
         Raises:
             StreamqError: it could not go on: no server, no such module.
         """
-        patience = self._settings.server.wait
-        waiting(self._transitions.open, patience)
+        waiting(self._transitions.open, self._settings.server.wait)
         self._transitions.link.call("SADD", QUEUES, self._keys.queue)
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        self._keeper.start()
-        self._reaper.start()
-        if self._reloader is not None:
-            self._reloader.start()
+        parts = [part for part in (self._keeper, self._reaper, self._reloader) if part is not None]
         try:
+            for part in parts:
+                part.start()
             while not self._is_over():
                 self._tick()
-                self._wake.wait(TICK)
-                self._wake.clear()
+                self._wait()
         finally:
             self._end_all()
-            if self._reloader is not None:
-                self._reloader.stop()
-            self._reaper.stop()
-            self._keeper.stop()
+            for part in reversed(parts):
+                part.stop()
             for number, handler in before.items():
                 signal.signal(number, handler)
         if self._failure is not None:
@@ -124,7 +122,21 @@ class Supervisor:
             self._stopping_since = time.monotonic()
             for child in self._children:
                 child.stop()
-            self._wake.set()
+
+    def _give_up(self, error: StreamqError) -> None:
+        """Stops, because it cannot go on."""
+        self._failure = self._failure or error
+        self.stop()
+
+    def _wait(self) -> None:
+        """Waits for a child that has something to say, for a signal, or until it is time to look."""
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=TICK)
+            while True:
+                self._bell.get_nowait()
+
+    def _ring(self) -> None:
+        self._bell.put(None)
 
     def _reload(self, path: str) -> None:
         """Replaces every child by one that imports the tasks anew; each finishes what it runs."""
@@ -134,26 +146,45 @@ class Supervisor:
             child.stop()
 
     def _tick(self) -> None:
+        if self._signals and self._stopping_since is None:
+            grace = self._settings.worker.grace
+            _log.info("stopping: %d running may finish within %g s; once more hands them back at once", self._running(), grace)
+            self.stop()
         for child in self._children:
-            if child.exit_status is not None:
-                self._take_leave(child)
-            elif overdue := aftermath.overdue(child):
-                self._end_overdue(child, overdue)
-            elif child.quarantine and child.spent:
-                child.stop()
+            self._look_at(child)
         if self._stopping_since is not None:
-            if self._signals > 1 or time.monotonic() - self._stopping_since > self._settings.worker.grace:
+            if self._is_hurried():
                 self._hand_back_all()
             return
         self._spawn_missing()
         self._progress.tell([child.table.counters() for child in self._children], self._running())
         if any(child.ready and not child.going for child in self._children):
             self._keeper.wake()
-        if self._budget is not None and any(child.spent and not child.quarantine for child in self._children):
+        if self._is_spent():
             _log.info("the budget of %d tasks is used up", self._options.max_tasks)
             self.stop()
         elif self._drain is not None and self._drain.is_over():
             self.stop()
+
+    def _look_at(self, child: ChildProcess) -> None:
+        if child.exit_status is not None:
+            self._take_leave(child)
+        elif child.failed is not None:
+            self._give_up(_failure_of(child))
+        elif overdue := aftermath.overdue(child):
+            self._end_overdue(child, overdue)
+        elif child.quarantine and child.spent:
+            child.stop()
+
+    def _is_spent(self) -> bool:
+        """Whether the budget is used up and all that it was used for has started."""
+        ordinary = [child for child in self._children if not child.quarantine]
+        return self._budget is not None and bool(ordinary) and all(child.spent for child in ordinary)
+
+    def _is_hurried(self) -> bool:
+        """Whether what still runs has no more time."""
+        since = self._stopping_since
+        return self._signals > 1 or (since is not None and time.monotonic() - since > self._settings.worker.grace)
 
     def _spawn_missing(self) -> None:
         ordinary = sum(not child.quarantine for child in self._children)
@@ -167,44 +198,53 @@ class Supervisor:
             self._start_child(quarantine=True)
 
     def _start_child(self, *, quarantine: bool = False) -> None:
-        budget = self._budget
-        child = ChildProcess(self._settings, self._options.name, budget, self._wake.set, quarantine=quarantine)
+        child = ChildProcess(self._settings, self._options.name, self._budget, self._ring, quarantine=quarantine)
         self._children = (*self._children, child)
 
     def _take_leave(self, child: ChildProcess) -> None:
-        """Settles for a child that has ended by itself, and forgets it."""
-        status = child.exit_status
-        assert status is not None  # noqa: S101 - asked before
-        if child.failed is not None and not self._options.reload:
-            self._failure = self._failure or _failure_of(child)
-            self.stop()
-        elif child.failed is not None:
+        """Settles for a child that has ended, and forgets it; while the server is away it is kept, and looked at again."""
+        if not child.mourned:
+            child.mourned = True
+            self._mourn(child)
+        try:
+            with self._keeper.lock:
+                handed_back = aftermath.settle(self._transitions, child, self._options.name)
+                self._forget(child)
+        except StreamqError as error:
+            if self._is_hurried():
+                _log.error("process %d: what it held is left to other workers: %s", child.pid, error)
+                self._give_up(error)
+                with self._keeper.lock:
+                    self._forget(child)
+            elif not isinstance(error, ServerUnreachable | CannotPersist | MemoryFull):
+                raise
+            return
+        if self._budget is not None and not child.quarantine:
+            self._budget.give_back(handed_back)
+
+    def _mourn(self, child: ChildProcess) -> None:
+        """Tells how a child ended, and what follows for the next one."""
+        child.last_words()
+        if child.failed is not None and self._options.reload and child.ready is None:
             _log.error("%s", child.failed.what)
             self._respawn.wait_for_change()
-        crashed = status != 0
-        if crashed and child.failed is None:
-            why = aftermath.cause_of(status)
+        elif child.failed is not None:
+            self._give_up(_failure_of(child))
+        elif child.crashed:
+            why = aftermath.cause_of(child.exit_status or 0)
             _log.error("%s: process %d died (%s)", self._options.name, child.pid, why)
             if not child.quarantine:
                 self._respawn.died(time.monotonic() - child.born)
                 self._give_up_on_stillborn(child)
-        self._settle_for(child, crashed=crashed)
 
     def _give_up_on_stillborn(self, child: ChildProcess) -> None:
         """Ends the worker when its processes end before they ever worked: none of them could."""
         self._stillborn = 0 if child.ready else self._stillborn + 1
         if self._stillborn >= STILLBORN_MOST:
-            self._failure = StreamqError(
-                f"the worker's processes end before they can work ({self._stillborn} one after another)",
-                hint="their own messages above say why",
-            )
-            self.stop()
+            what = f"the worker's processes end before they can work ({self._stillborn} one after another)"
+            self._give_up(StreamqError(what, hint="their own messages above say why"))
 
-    def _settle_for(self, child: ChildProcess, *, crashed: bool) -> None:
-        waiting(
-            lambda: aftermath.settle(self._transitions, child, crashed=crashed),
-            self._settings.worker.patience if self._stopping_since is None else self._settings.worker.grace,
-        )
+    def _forget(self, child: ChildProcess) -> None:
         self._progress.keep(child.table.counters())
         self._children = tuple(other for other in self._children if other is not child)
         child.close()
@@ -212,27 +252,28 @@ class Supervisor:
     def _end_overdue(self, child: ChildProcess, overdue: list[aftermath.Row]) -> None:
         """Kills first and settles then: the late runs failed by timeout, what else the child held is handed back."""
         child.kill()
+        child.overdue = overdue
         for row in overdue:
             _log.error("%s %s: ran longer than its limit; process %d was ended and is replaced", row.task, row.address, child.pid)
-        waiting(lambda: aftermath.time_out(self._transitions, child, self._options.name, overdue), self._settings.worker.patience)
-        self._settle_for(child, crashed=False)
+        self._take_leave(child)
 
     def _hand_back_all(self) -> None:
         for child in self._children:
             running = len(child.table.rows())
-            child.kill()
-            if running:
+            if child.exit_status is None and running:
                 _log.warning(
                     "%s: process %d handed back %d running task%s", self._options.name, child.pid, running, "s" * (running != 1)
                 )
-            self._settle_for(child, crashed=False)
+            child.kill()
+        for child in self._children:
+            self._take_leave(child)
 
     def _end_all(self) -> None:
         """Leaves no child behind, whatever ended the loop."""
-        for child in self._children:
-            child.kill()
-        for child in self._children:
-            self._settle_for(child, crashed=False)
+        if self._children:
+            self.stop()
+            self._signals = max(2, self._signals)
+            self._hand_back_all()
 
     def _is_over(self) -> bool:
         return self._stopping_since is not None and not self._children
@@ -243,18 +284,14 @@ class Supervisor:
     def _note_suspects(self, due: int) -> None:
         self._suspects_due = due
         if due:
-            self._wake.set()
+            self._ring()
 
     def _running(self) -> int:
         return sum(len(child.table.rows()) for child in self._children)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
-        if self._signals == 1:
-            grace = self._settings.worker.grace
-            _log.info("stopping: %d running may finish within %g s; once more hands them back at once", self._running(), grace)
-            self.stop()
-        self._wake.set()
+        self._ring()
 
     def _door(self, duty: str) -> Transitions:
         link = Link(self._endpoint, name=f"streamq-{duty}-{self._options.name}")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from streamq.worker.run import Run
 
 _HEADER = struct.Struct("<4Q")
-_ROW = struct.Struct("<48sQQdIIQ64sB")
-_ROW_SIZE = 160
+_ROW = struct.Struct("<48sQQdQIIQ64sB")
+_ROW_SIZE = 192
 _VALID = _ROW.size - 1
 _HEADER_SIZE = 64
 
@@ -34,6 +34,8 @@ class Row(NamedTuple):
     started_ms: int
     #: When the run must have ended, by `time.monotonic()`; 0: never.
     deadline: float
+    #: How long it may take, ms; 0: without end.
+    timeout_ms: int
     #: Hand-outs that count against the limit, this one included, and the limit.
     deliveries: int
     limit: int
@@ -94,7 +96,7 @@ class Table:
         name = run.task.name.encode()[:64]
         _ROW.pack_into(
             self._memory, _HEADER_SIZE + slot * _ROW_SIZE, run.address.encode(), run.count, run.started_ms, deadline,
-            run.deliveries, run.limit, retry, name, 1,
+            run.timeout_ms, run.deliveries, run.limit, retry, name, 1,
         )  # fmt: skip
 
     def clear(self, slot: int) -> None:
@@ -107,9 +109,9 @@ class Table:
         for slot in range(self.slots):
             at = _HEADER_SIZE + slot * _ROW_SIZE
             if self._memory[at + _VALID]:
-                address, count, started, deadline, deliveries, limit, retry, task, _ = _ROW.unpack_from(self._memory, at)
+                address, *numbers, task, _ = _ROW.unpack_from(self._memory, at)
                 name = task.rstrip(b"\0").decode("utf-8", "replace")
-                rows.append(Row(address.rstrip(b"\0").decode(), count, started, deadline, deliveries, limit, retry, name))
+                rows.append(Row._make([address.rstrip(b"\0").decode(), *numbers, name]))
         return rows
 
     def count(self, counters: Counters) -> None:

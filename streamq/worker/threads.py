@@ -8,12 +8,14 @@ and sees more rings for the next, so that a thousand tiny tasks wake few threads
 from __future__ import annotations
 
 import collections
+import functools
 import queue
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from streamq.context import announce
+from streamq.transitions import Park
+from streamq.worker.part import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,9 +49,7 @@ class ThreadSlots:
         self._low_water = 0
         self._idle: list[Bell] = []
         self._stopped = False
-        self._threads = [
-            threading.Thread(target=self._work, args=(slot,), name=f"slot-{slot}", daemon=True) for slot in range(slots)
-        ]
+        self._threads = [Part(functools.partial(self._work, slot), f"slot-{slot}") for slot in range(slots)]
 
     def start(self) -> None:
         """Starts the threads."""
@@ -106,7 +106,9 @@ class ThreadSlots:
                 continue
             if buffer and idle:
                 self._ring()
-            if not task.lost:
+            if task.lost:
+                self._settler.put(Park(task.address, task.count, 0, "release"))
+            else:
                 run(slot, task)
             if len(buffer) <= self._low_water and not room.is_set():
                 room.set()

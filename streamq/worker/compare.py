@@ -1,0 +1,69 @@
+"""What the server says that this process holds, against what the process knows: a lost lease is seen, a lost reply made good.
+
+The supervisor asks the server with each renewal, and the child compares. Both sides move meanwhile, so each finding waits until
+it can have no other reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from streamq.transitions import Park
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamq.worker.control import Pending
+    from streamq.worker.settle import Settler
+    from streamq.worker.shared import Shared
+
+_log = logging.getLogger("streamq.worker")
+
+
+class Comparison:
+    """The comparisons of one child, made by its main thread.
+
+    Args:
+        shared: of the process.
+        settler: hands back what nobody here knows.
+        cancel: cancels the run of an address, where it is an async one.
+    """
+
+    def __init__(self, shared: Shared, settler: Settler, cancel: Callable[[str], None]) -> None:
+        self._held = shared.held
+        self._taking = shared.taking
+        self._settler = settler
+        self._cancel = cancel
+        #: What the server says we hold and nobody here knows -> when that was first noticed.
+        self._strangers: dict[str, float] = {}
+
+    def __call__(self, pending: Pending) -> None:
+        """Compares once."""
+        theirs = {address: count for address, count, _ in pending.held}
+        self._find_lost(theirs, pending.asked)
+        self._find_strangers(theirs, pending.asked)
+
+    def _find_lost(self, theirs: dict[str, int], asked: float) -> None:
+        """What was ours when the server was asked, and is not any more, was cancelled or recovered by another worker."""
+        for address, run in list(self._held.items()):
+            if address not in theirs and run.taken < asked and not run.ended and not run.lost:
+                run.lost = True
+                _log.warning("%s %s: lease lost, or cancelled; its result will be refused", run.task.name, run.task.id)
+                if run.definition.is_async:
+                    run.cancelled = True
+                    self._cancel(address)
+
+    def _find_strangers(self, theirs: dict[str, int], asked: float) -> None:
+        """What we hold and nobody here knows came with a reply that never arrived: it is handed back.
+
+        Unless the reply is still on its way, however long a handler kept this process from reading it: so the server has to say
+        it again when asked after the first notice, and no take may be under way that began before that.
+        """
+        now = time.monotonic()
+        self._strangers = {address: self._strangers.get(address, now) for address in theirs if address not in self._held}
+        for address, noticed in self._strangers.items():
+            if noticed < asked and noticed < self._taking.since:
+                _log.warning("%s: was handed out, but the reply was lost; handed back", address)
+                self._settler.put(Park(address, theirs[address], 0, "release"))

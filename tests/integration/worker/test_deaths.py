@@ -1,0 +1,152 @@
+"""Processes of a worker that end by themselves: settled for, replaced, and never left half alive."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.workshop import HANG, Workshop
+
+
+@pytest.mark.parametrize("how", ["kill", "segv", "1", "0"])
+def test_a_task_that_ends_its_process_is_bounded(shop: Workshop, how: str) -> None:
+    """Started exactly as often as its limit says, whatever the process's exit status; then a dead letter that says so."""
+    [poison] = shop.send("die", {"n": 1, "how": how}, max_deliveries=3)
+    [innocent] = shop.send("work", {"n": 2})
+    worker = shop.start()
+    shop.settled()
+    assert shop.count("start")[1] == 3, worker.log
+    letter = shop.dead[poison]
+    assert (letter["reason"], letter["deliveries"], len(letter["attempts"])) == ("deliveries", 3, 3)
+    assert all("worker process died" in attempt["error"] for attempt in letter["attempts"])
+    assert shop.locate(innocent)["state"] == "finished"
+
+
+def test_a_killed_child_is_replaced_and_its_started_task_runs_again(shop: Workshop) -> None:
+    """What it had started counts as a crash; what it had only been handed does not."""
+    started, waiting = shop.send("hold", {"n": 1}, {"n": 2})
+    worker = shop.start("w1", "--prefetch", "5")
+    shop.happened("start", 1)
+    wait_until(lambda: shop.stats.running == 2, "both have been handed out")
+    [child] = worker.children
+    child.kill()
+    shop.open()
+    shop.settled()
+    assert [line.delivery for line in shop.lines("start", 1)] == [1, 2]
+    assert [line.delivery for line in shop.lines("start", 2)] == [1]
+    assert shop.locate(started)["deliveries"] == 2
+    assert shop.locate(waiting)["attempts"] == []
+    assert f"process {child.pid} died (killed by SIGKILL)" in worker.log
+    assert worker.stop() == 0
+
+
+def test_without_their_supervisor_children_end_at_once(shop: Workshop) -> None:
+    """Also one whose interpreter is held, and one that is stopped; another worker has their tasks again."""
+    shop.send("grip", {"n": 1, "ms": 60_000})
+    shop.send("hold", {"n": 2})
+    first = shop.start("w1", processes=2)
+    shop.happened("start", 1)
+    shop.happened("start", 2)
+    stopped = shop.lines("start", 2)[0].pid
+    [child] = [each for each in first.children if each.pid == stopped]
+    child.suspend()
+    first.signal(signal.SIGKILL)
+    first.ended()
+    wait_until(lambda: not shop.left, "its children have ended", 5)
+    shop.open()
+    shop.start("w2", processes=2)
+    shop.happened("end", 2)
+    shop.happened("start", 1, times=2)
+
+
+def test_a_child_that_keeps_dying_is_restarted_more_and_more_slowly(shop: Workshop) -> None:
+    """The pauses stand in the ledger: the first replacement comes at once, later ones wait."""
+    shop.send_numbered("die", range(4), {"max_deliveries": 1}, how="kill")
+    shop.start()
+    shop.settled()
+    times = [line.at for line in shop.lines("start")]
+    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert pauses[1] > 0.5
+    assert pauses[2] > pauses[1]
+
+
+def test_a_module_that_cannot_be_imported_is_one_error(shop: Workshop) -> None:
+    """Exit status 2, whatever is wrong with it, and however many processes found it."""
+    shop.module("broken", "import streamq\nraise RuntimeError('half done')\n")
+    shop.module("empty", "")
+    shop.module("quitting", "import sys; sys.exit()")
+    shop.module("typo", "import strramq\n")
+    for module, said in {
+        "broken": "module broken cannot be imported: RuntimeError: half done",
+        "empty": "module empty holds no App",
+        "quitting": "module quitting cannot be imported: SystemExit",
+        "typo": "module typo cannot be imported: No module named 'strramq'",
+        "absent": "no module named absent",
+        "jobs.py": "--tasks takes the name of a module, not of a file: jobs.py",
+    }.items():
+        worker = shop.start(module.replace(".", "-"), processes=2, tasks=module)
+        assert worker.ended() == 2, worker.log
+        assert worker.log.count(said) == 1, worker.log
+        assert worker.log.count("streamq: error:") == 1
+        assert "Traceback" not in worker.log
+
+
+@pytest.mark.parametrize("line", ["import os; os._exit(0)", "import os; os.kill(os.getpid(), 9)"])
+def test_processes_that_end_before_they_work_are_given_up_on(shop: Workshop, line: str) -> None:
+    """With exit status 1 and a sentence; not started again for ever."""
+    shop.module("dying", line + "\n")
+    worker = shop.start(tasks="dying")
+    assert worker.ended() == 1, worker.log
+    assert "processes end before they can work" in worker.log
+
+
+def test_a_grandchild_that_lives_on_hides_nothing(shop: Workshop) -> None:
+    """A process that a handler forked has its parent's connection to the supervisor; the parent's death is seen all the same."""
+    shop.module(
+        "forking",
+        "import os, signal, time\n"
+        "from jobs import app, note, is_open, Context\n"
+        "@app.task\n"
+        "def leave(n: int, *, ctx: Context) -> None:\n"
+        "    note('start', n, ctx)\n"
+        "    if os.fork() == 0:\n"
+        "        while not is_open(n):\n"
+        "            time.sleep(0.01)\n"
+        "        os._exit(0)\n"
+        "    if ctx.delivery == 1:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n",
+    )
+    shop.send("leave", {"n": 1})
+    worker = shop.start(tasks="forking")
+    shop.happened("start", 1, times=2)
+    shop.settled()
+    assert worker.stop() == 0
+    shop.open()
+
+
+def test_a_bug_in_the_worker_itself_is_a_crash(shop: Workshop) -> None:
+    """Here a backoff of the user's that raises: the task ends as a failure or a crash, bounded, and the worker works on."""
+    shop.module(
+        "odd",
+        "from jobs import app, note, Context\n"
+        "class Odd:\n"
+        "    def delay(self, failures):\n"
+        "        raise RuntimeError('no delay')\n"
+        "@app.task(backoff=Odd(), timeout=5)\n"
+        "def odd(n: int, *, ctx: Context) -> None:\n"
+        "    note('start', n, ctx)\n"
+        "    raise ValueError(n)\n"
+        "@app.task(backoff=Odd())\n"
+        "def odd_too(n: int, *, ctx: Context) -> None:\n"
+        "    note('start', n, ctx)\n"
+        "    raise ValueError(n)\n",
+    )
+    shop.send("odd", {"n": 1}, max_deliveries=2)
+    shop.send("odd_too", {"n": 2}, max_deliveries=2)
+    worker = shop.start(tasks="odd")
+    wait_until(lambda: len(shop.dead) == 2, f"both are dead letters\n{worker.log}", HANG)
+    [good] = shop.send("work", {"n": 3})
+    shop.settled()
+    assert shop.locate(good)["state"] == "finished"

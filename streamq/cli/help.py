@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class _Group(RichGroup):
+    """A group whose commands stand in the order in which they were given."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+
 def page(ctx: click.Context, commands: Mapping[str, str]) -> str:
     """The help page of the command of a context.
 
@@ -48,6 +55,6 @@ def page(ctx: click.Context, commands: Mapping[str, str]) -> str:
     }
     if not commands:
         del parts["commands"]
-    drawn = RichGroup(**parts) if commands else RichCommand(**parts)
+    drawn = _Group(**parts) if commands else RichCommand(**parts)
     copy = RichContext(drawn, info_name=ctx.command_path, rich_help_config=config, help_option_names=ctx.help_option_names)
     return copy.get_help().rstrip("\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from streamq.cli.options import DURATION
 from streamq.cli.render import compact, note
@@ -113,9 +114,10 @@ def _bursts(state: State, given: dict[str, Any]) -> Iterable[Iterable[Item | Ref
         if given["task_args"] is not None:
             raise UsageError("--args are those of a task", hint="Name it with --task.")
         return _images(state, given, options)
+    said = click.get_current_context().get_parameter_source
     for name in ("sources", "operation", "preset", "steps", "output", "template", "recursive", "null", *PARAMETERS):
-        if given[name] not in (None, (), False):
-            what = "SOURCE" if name == "sources" else f"--{name}"
+        if said(name) is ParameterSource.COMMANDLINE:
+            what = {"sources": "SOURCE", "template": "--name"}.get(name, f"--{name}")
             raise UsageError(f"{what} is for images, not for --{'task' if given['task_name'] else 'file'}")
     from streamq.cli import taskfile
 

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import islice
 from typing import Any, Final
 
@@ -144,6 +145,9 @@ class Output:
 
     def __init__(self, *, json: bool) -> None:
         self.json = json
+        if isinstance(sys.stdout, TextIOWrapper):
+            # JSON is UTF-8 wherever it is printed; a terminal that cannot show a character shows its number instead.
+            sys.stdout.reconfigure(encoding="utf-8" if json else None, errors="backslashreplace")
         #: Whether stdout is a terminal.
         self.on_terminal = sys.stdout.isatty()
         #: Whether a person reads it: tables and colours make sense.

@@ -66,6 +66,7 @@ class Sending:
                     self._send(burst)
         finally:
             self._conclude()
+        self._look_for_workers()
         failed = self._follow(self._wait) if self._wait else 0
         return int(bool(self._refused or failed))
 
@@ -130,6 +131,15 @@ class Sending:
         known = f", {self._known:,} had been sent before and have not ended (--unique)" if self._known else ""
         refused = f", {self._refused:,} refused" if self._refused else ""
         note(f"{verb} {_tasks(self._sent)}{known}{refused}")
+
+    def _look_for_workers(self) -> None:
+        """Say how to start a worker where there is none: nothing would happen to what was sent."""
+        if not self._sent or self._dry_run:
+            return
+        with self._state.queue().transitions() as transitions:
+            workers = transitions.keys["workers"]
+            if not transitions.link.call("ZCOUNT", workers, transitions.now_ms(), "+inf"):
+                note(f"no worker runs at queue {transitions.keys.queue}: `streamq consume` starts one")
 
     def _follow(self, wait: Wait) -> int:
         """Wait for the ends of the tasks; returns how many did not finish."""

@@ -56,7 +56,8 @@ def test_help_on_a_terminal_is_drawn_in_colour_unless_no_color_says_so(alone: Pr
     """The same page, by rich-click; every command and every option is on it."""
     page = alone.on_terminal("--help")
     assert "\x1b[" in page.out
-    assert all(name in page.out for name in COMMANDS)
+    places = [page.out.index(place.help) for place in COMMANDS.values()]
+    assert places == sorted(places)
     assert "Options of every command" in alone.on_terminal("task", "show", "--help").out
     plain = alone.on_terminal("--help", NO_COLOR="1").out
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", plain)
@@ -161,6 +162,14 @@ def test_a_short_command_loads_nothing_heavy(streamq: Program, arguments: list[s
     loaded = set(re.findall(r"\| +(\w+)(?:\.\w+)*$", ended.stderr, re.MULTILINE))
     assert "streamq" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_a_terminal_without_unicode_shows_numbers_and_json_stays_utf_8(streamq: Program, seed: Seed) -> None:
+    """An old locale breaks no command."""
+    [task_id] = seed.send(1, args='{"source": "\u5199.jpg"}')
+    assert r"source=\u5199.jpg" in streamq("task", "show", task_id, PYTHONIOENCODING="latin-1", PYTHONUTF8="0").out
+    shown = streamq("task", "show", task_id, "--json", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
+    assert shown.lines[0]["args"] == {"source": "\u5199.jpg"}
 
 
 def test_main_can_be_called_by_a_program(server: str, queue_name: str) -> None:

@@ -38,7 +38,10 @@ def test_without_a_source_the_samples_are_sent(streamq: Program, seed: Seed) -> 
         "streamq: no operation is named: thumbnail, at most 800 x 800 pixels",
         f"streamq: server {streamq.environment['STREAMQ_URL']} (given), queue {seed.keys.queue}",
         "streamq: sent 5 tasks",
+        f"streamq: no worker runs at queue {seed.keys.queue}: `streamq consume` starts one",
     ]
+    seed.worker("w1-a")
+    assert streamq("produce").err.splitlines()[-1] == "streamq: sent 5 tasks"
 
 
 def test_configured_sources_go_before_the_samples(streamq: Program, seed: Seed) -> None:
@@ -184,7 +187,9 @@ def test_the_output_folder_is_relative_to_where_the_command_is_typed(streamq: Pr
         (["a.jpg", "--args", "{}"], "--args are those of a task"),
         (["-", "a.jpg"], "- stands for all sources"),
         (["--task", "mail", "a.jpg"], "SOURCE is for images, not for --task"),
-        (["--task", "mail", "--width", "3"], "--width is for images, not for --task"),
+        (["--task", "mail", "--width", "0"], "--width is for images, not for --task"),
+        (["--task", "mail", "--no-enlarge"], "--enlarge is for images, not for --task"),
+        (["--file", "x", "--name", "y"], "--name is for images, not for --file"),
         (["--task", "mail", "--args", "[]"], "field 'args': expected a JSON object"),
         (["--task", "image", "--args", '{"source": "a.jpg", "operation": "flap"}'], "unknown operation 'flap'"),
         (["--task", "image", "--args", "{}"], "an image task needs a source"),

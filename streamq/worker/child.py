@@ -11,7 +11,7 @@ import logging
 import socket
 import sys
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamq.context import Context
 from streamq.errors import LeaseLost, StreamqError
@@ -28,7 +28,6 @@ from streamq.worker.control import Channel, Failed, Go, Pending, Ready, Spent, S
 from streamq.worker.fetch import Fetcher, Slots
 from streamq.worker.judge import Judge
 from streamq.worker.lifeline import die_with_parent, leave_signals_to_supervisor
-from streamq.worker.loop import LoopSlots
 from streamq.worker.part import Part, end_process
 from streamq.worker.prefetch import Prefetch
 from streamq.worker.quarantine import Quarantine
@@ -37,6 +36,9 @@ from streamq.worker.settle import Settler
 from streamq.worker.shared import Shared
 from streamq.worker.table import Table
 from streamq.worker.threads import ThreadSlots
+
+if TYPE_CHECKING:
+    from streamq.worker.loop import LoopSlots
 
 _log = logging.getLogger("streamq.worker")
 
@@ -94,8 +96,11 @@ class Child:
         start, parts = self._start, (self._shared, self._settler, self._context)
         kinds = {each.is_async for name in self.registry.names() if (each := self.registry.get(name)) is not None}
         threads = ThreadSlots(start.sync_slots, *parts) if False in kinds else None
-        loop = LoopSlots(start.async_slots, start.sync_slots, *parts) if True in kinds else None
-        return threads, loop
+        if True not in kinds:
+            return threads, None
+        from streamq.worker.loop import LoopSlots  # asyncio costs a process 10 MB: only one with async handlers pays
+
+        return threads, LoopSlots(start.async_slots, start.sync_slots, *parts)
 
     def _make_source(self, budget: Budget | None) -> Fetcher | Quarantine:
         """What takes tasks: in quarantine suspects only, else whatever there is."""

@@ -99,6 +99,17 @@ def test_a_stray_that_is_handed_back_is_parked_as_before(bench: Bench, stray: Ha
     assert changed == {f"pending {stray.address}": None}
 
 
+def test_a_stray_stays_parked_although_it_is_due(bench: Bench, stray: Handed) -> None:
+    """Sequence: brought by a blocked read whose reader died, then the mark goes and the task is due: it is not forgotten."""
+    bench.take("w3-c")
+    bench.run.hasten(stray.address)
+    assert bench.take("w3-c") == []
+    bench.run.reap("w2-b", "killed")
+    bench.run.hasten(stray.address)
+    [task] = bench.take("w3-c")
+    assert (task.address, task.count, task.crashes) == (stray.address, 4, 0)
+
+
 def test_a_stray_whose_lease_ran_out_is_parked_as_before(bench: Bench, stray: Handed) -> None:
     """The same when a sweep finds it."""
     bench.run.beat(1, "run", 60_000, [])

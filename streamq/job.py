@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from streamq import browse
-from streamq.errors import ResultTimeout, TaskFailed, TaskUnknown, UsageError
-from streamq.keys import is_id
+from streamq.errors import ResultTimeout, TaskFailed, TaskUnknown
+from streamq.queue import check_id
 from streamq.server.patience import waiting
 from streamq.units import duration, seconds
 
@@ -57,8 +57,7 @@ class Job(Generic[R]):
         definition: TaskDefinition | None = None,
         is_new: bool = True,
     ) -> None:
-        if not is_id(id):
-            raise UsageError(f"{id!r} is no id of a task", hint="An id looks like d1764000000000-0.")
+        check_id(id)
         self._queue = queue
         self._waiters = waiters
         self._definition = definition

@@ -161,7 +161,7 @@ class Queue:
             Unconfirmed: the reply was lost.
             ServerError: the server is away.
         """
-        _check_id(task_id)
+        check_id(task_id)
         return self._once(lambda transitions: transitions.cancel(task_id, by or _user()), f"cancelling {task_id}")
 
     def revive(self, task_id: str) -> tuple[str, str]:
@@ -174,7 +174,7 @@ class Queue:
             Unconfirmed: the reply was lost.
             ServerError: the server is away.
         """
-        _check_id(task_id)
+        check_id(task_id)
         return self._once(lambda transitions: transitions.revive(task_id), f"reviving {task_id}")
 
     def hasten(self, task_id: str) -> str:
@@ -186,7 +186,7 @@ class Queue:
         Raises:
             ServerError: the server is away.
         """
-        _check_id(task_id)
+        check_id(task_id)
         return self._repeated(lambda transitions: transitions.hasten(task_id))
 
     # The queue
@@ -273,7 +273,12 @@ class Queue:
         return f"<Queue {self.name} at {self.endpoint.masked}>"
 
 
-def _check_id(task_id: str) -> None:
+def check_id(task_id: str) -> None:
+    """Refuse what has not the form of a task's id.
+
+    Raises:
+        UsageError: it has not.
+    """
     if not is_id(task_id):
         raise UsageError(f"{task_id!r} is no id of a task", hint="An id looks like d1764000000000-0.")
 

@@ -26,12 +26,19 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
+    from streamq.cli.render import Output
+
 T = TypeVar("T")
 
 _LEAVE: Final = {b"q", b"Q", b"\x1b", b"\x04"}
 _RESIZED: Final = b"\x00"
 #: Exit status of a process that SIGTERM ended.
 _TERMINATED: Final = 143
+
+
+def can_take_over(out: Output) -> bool:
+    """Whether stdout is a terminal whose screen can be taken over, and a person looks at it."""
+    return out.rich and not out.console.is_dumb_terminal
 
 
 def on_terminal(

@@ -93,7 +93,7 @@ def monitor(state: State, *, once: bool, interval: float) -> None:
         return
     from streamq.cli import live
 
-    if not state.out.rich:
+    if not live.can_take_over(state.out):
         live.in_blocks(watch.read, lambda moment: _print(state, moment), interval)
         return
     from streamq.cli.monitor_view import Frame

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Lines inside the panels of the upper row.
 _LINES: Final = 9
-#: Lines of the screen that are not rows of the table of workers: head, upper row, heading and border of the table, server.
-_AROUND: Final = _LINES + 2 + 1 + 4 + 1
+#: Lines of the screen that are not rows of the table of workers nor the foot: head, upper row, heading and border of the table.
+_AROUND: Final = 1 + (_LINES + 2) + 3
 #: A terminal that is narrower has no room for the panel of times.
 _NARROW: Final = 72
 _BARS: Final = " ▁▂▃▄▅▆▇█"
@@ -52,11 +52,13 @@ class Frame:
         if self._moment is None:
             yield Text(safe(self._wrong or ""), style="bold red")
             return
-        rows = None if self._interval is None else max(1, options.max_height - _AROUND)
+        foot = self._foot(self._moment.stats)
+        around = _AROUND + (1 if self._wrong is None else len(foot.wrap(console, options.max_width)))
+        rows = None if self._interval is None else max(1, options.max_height - around)
         yield self._head(self._moment.stats)
         yield _upper(self._moment, options.max_width)
         yield _lower(self._moment, rows)
-        yield Text(figures.server(self._moment.stats.server), style="dim", no_wrap=True, overflow="ellipsis")
+        yield foot
 
     def _head(self, stats: Stats) -> RenderableType:
         """The queue, the time, and what is wrong."""
@@ -64,7 +66,7 @@ class Frame:
         if stats.paused:
             left.append("  paused", style=f"bold {STYLES['paused']}")
         if self._wrong is not None:
-            left.append(f"  {safe(self._wrong)}", style="bold red")
+            left.append("  server away", style="bold red")
         clock = datetime.fromtimestamp(stats.now_ms / 1000).astimezone().strftime("%H:%M:%S")
         right = clock if self._interval is None else f"every {duration(self._interval)}  q leaves  {clock}"
         line = Table.grid(expand=True)
@@ -72,6 +74,12 @@ class Frame:
         line.add_column(no_wrap=True, justify="right")
         line.add_row(left, Text(right, style="dim"))
         return line
+
+    def _foot(self, stats: Stats) -> Text:
+        """The server, or what is wrong with it: then all above is what was known last."""
+        if self._wrong is not None:
+            return Text(safe(self._wrong), style="bold red")
+        return Text(figures.server(stats.server), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _upper(moment: Moment, width: int) -> RenderableType:

@@ -150,7 +150,7 @@ def _watch(state: State, wanted: Wanted, interval: float) -> int:
     from streamq.pending import read
 
     transitions = state.transitions
-    if state.out.rich:
+    if live.can_take_over(state.out):
         from streamq.cli.pending_view import screen
 
         live.on_terminal(state.out.console, lambda: read(transitions, wanted), screen(state.keys.queue, wanted.limit), interval)

@@ -26,7 +26,7 @@ _ID: Final = 17
 
 def picture(view: View, queue: str, limit: int) -> RenderableType:
     """All that was found."""
-    parts: list[RenderableType] = [Text(" "), _summary(view, queue), _table(view.tasks)]
+    parts: list[RenderableType] = [_summary(view, queue), _table(view.tasks)]
     if len(view.tasks) == limit < view.pending + view.retrying:
         parts.append(Text(f"The first {limit} are shown; --limit shows more.", style="dim"))
     if view.looked < view.pending:
@@ -43,7 +43,7 @@ def screen(queue: str, limit: int) -> Callable[[View | None, str | None], Render
         if wrong is not None or view is None:
             return Group(Text(safe(wrong or ""), style="bold red"), *([picture(view, queue, limit)] if view else []))
         if not view.tasks:
-            return Group(Text(" "), _summary(view, queue), Text("\nNothing is pending.", style="dim"))
+            return Group(_summary(view, queue), Text("\nNothing is pending.", style="dim"))
         return picture(view, queue, limit)
 
     return draw

@@ -70,9 +70,10 @@ class Program:
                 if stream is not None:
                     stream.close()
 
-    def on_terminal(self, *arguments: str, **environment: str) -> Ended:
-        """Run a command to its end on a terminal of 120 columns; its output and errors come together."""
+    def on_terminal(self, *arguments: str, answer: str = "", **environment: str) -> Ended:
+        """Run a command to its end on a terminal of 120 columns, where `answer` is typed; its output and errors come together."""
         ours, theirs = pty.openpty()
+        os.write(ours, answer.encode())
         size = {"COLUMNS": "120", "LINES": "40", "TERM": "xterm-256color"}
         process = subprocess.Popen(
             [*PROGRAM, *arguments],

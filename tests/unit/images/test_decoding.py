@@ -47,6 +47,14 @@ def test_a_jpeg_decoded_small_looks_like_one_decoded_whole(orientation: int, gra
     assert difference(small, whole) < 4
 
 
+def test_a_jpeg_decoded_small_is_not_stretched() -> None:
+    """An eighth of 137 pixels is 17.1; the decoder gives 18, of which the last one is mostly nothing."""
+    ramp = Image.linear_gradient("L").rotate(90).resize((137, 73))
+    for width, height in ((8, 4), (16, 9)):
+        small = made(encoded(ramp, "JPEG", quality=98), operation="resize", width=width, height=height, fit="fill")
+        assert difference(small, ramp.resize((width, height), Image.Resampling.LANCZOS)) < 3
+
+
 def in_mode(mode: str) -> Image.Image:
     """The photograph in a mode of Pillow's, with a round mask where the mode has transparency."""
     color, gray = photo(), np.asarray(photo().convert("L"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +75,9 @@ def test_sender_and_worker_make_the_same_path(tmp_path: Path) -> None:
     path = naming.output_path(roots, "processed", DEFAULT, source, plan({"source": "in/a.jpg", "operation": "flip"}))
     assert path == "processed/in/a_flip.jpg"
     assert roots.target(path).path == tmp_path / path
+
+
+def test_a_sender_loads_neither_pillow_nor_a_database() -> None:
+    """`produce` checks and names with these modules, and starts as fast as Python lets it."""
+    code = "import sys, streamq.images.naming; print([name for name in ('PIL', 'sqlalchemy', 'redis') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

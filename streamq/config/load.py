@@ -118,11 +118,12 @@ def _contradictions(values: Mapping[str, Any], origins: Mapping[str, str]) -> li
 
 def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sections of the document that hold these values, inner ones made first."""
-    arguments: dict[str, dict[str, Any]] = {}
+    arguments: dict[str, dict[str, Any]] = {"": {}}
     for key, value in values.items():
         name, _, last = key.rpartition(".")
         arguments.setdefault(name, {})[last] = value
-    for name in sorted(arguments, key=lambda each: -each.count(".")):
+        arguments.setdefault(name.rpartition(".")[0], {})  # which may have no other key than this inner section
+    for name in sorted(arguments.keys() - {""}, key=lambda each: -each.count(".")):
         parent, _, last = name.rpartition(".")
-        arguments.setdefault(parent, {})[last] = sections()[name](**arguments[name])
-    return arguments.get("", {})
+        arguments[parent][last] = sections()[name](**arguments[name])
+    return arguments[""]

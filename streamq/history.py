@@ -75,7 +75,8 @@ class Follower:
         self._key = keys["ended"]
         newest_entry = link.call("XREVRANGE", self._key, "+", "-", "COUNT", 1)
         self._last: bytes = newest_entry[0][0] if newest_entry else b"0-0"
-        self._total: int | None = _total(newest_entry[0][1]) if newest_entry else None
+        #: How many tasks had ended by then; where the history is empty, the counter says it.
+        self._total = _total(newest_entry[0][1]) if newest_entry else int(link.call("HGET", keys["stats"], "endings") or 0)
 
     def wait(self, seconds: float) -> tuple[list[Ending], bool]:
         """Wait until something ends, at most some seconds.
@@ -92,7 +93,7 @@ class Follower:
         for entry, fields in reply[0][1] if reply else []:
             found = parse(entry, fields)
             total = _total(fields)
-            whole = whole and (self._total is None or total == self._total + len(found))
+            whole = whole and total == self._total + len(found)
             self._last, self._total = entry, total
             endings += found
         return endings, whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -50,7 +49,7 @@ class Watch:
         self._reader = Reader(state)
         self._wanted = wanted_by(state.settings.worker)._replace(stuck=True, limit=_NAMED)
         self._before: Stats | None = None
-        self._history: deque[float] = deque(maxlen=HISTORY)
+        self._history: tuple[float, ...] = ()
 
     def read(self) -> Moment:
         """What is so now.
@@ -65,8 +64,8 @@ class Watch:
         rates = changes(self._before, found)
         self._before = found
         if rates:
-            self._history.append(rates["finished"])
-        return Moment(found, stuck.stuck, stuck.tasks, rates, tuple(self._history))
+            self._history = (*self._history, rates["finished"])[-HISTORY:]
+        return Moment(found, stuck.stuck, stuck.tasks, rates, self._history)
 
 
 def changes(before: Stats | None, now: Stats) -> dict[str, float]:

@@ -94,8 +94,18 @@ def _upper(moment: Moment, width: int) -> RenderableType:
     return row
 
 
-def _panel(title: str, inside: RenderableType, height: int | None = _LINES + 2) -> Panel:
-    return Panel(inside, title=f"[bold]{title}[/]", title_align="left", box=box.ROUNDED, border_style="dim", height=height)
+def _panel(title: str, inside: RenderableType, height: int | None = _LINES + 2, more: str | None = None) -> Panel:
+    head = Text(title, style="bold")
+    return Panel(
+        inside,
+        title=head,
+        title_align="left",
+        subtitle=more,
+        subtitle_align="right",
+        box=box.ROUNDED,
+        border_style="dim",
+        height=height,
+    )
 
 
 def _grid(rows: Sequence[tuple[Text | str, Text | str]]) -> Table:
@@ -212,12 +222,11 @@ def _workers(stats: Stats, rows: int | None) -> RenderableType:
     for title, justify in _COLUMNS:
         table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis")
     ordered = sorted(stats.workers, key=lambda worker: worker.state == "alive")
-    shown = ordered if rows is None or len(ordered) <= rows else ordered[: max(1, rows - 1)]
+    shown = ordered[:rows]
     for worker in shown:
         table.add_row(*_worker(worker, stats.now_ms))
-    if len(shown) < len(ordered):
-        table.add_row(Text(f"and {len(ordered) - len(shown)} more", style="dim"))
-    return _panel(f"Workers: {alive}", table, None)
+    more = f"and {len(ordered) - len(shown)} more" if len(shown) < len(ordered) else None
+    return _panel(f"Workers: {alive}", table, None, more)
 
 
 _COLUMNS: Final[tuple[tuple[str, JustifyMethod], ...]] = (

@@ -61,6 +61,12 @@ def test_an_option_goes_before_the_environment_before_the_file_before_the_defaul
     }
 
 
+def test_a_section_may_have_nothing_but_an_inner_one(project: Path) -> None:
+    """What the inner one says counts all the same."""
+    write(project, "worker:\n  backoff:\n    base: 2s\n")
+    assert load(cwd=project, environ={}).worker.backoff.base == 2
+
+
 def test_every_key_can_be_set_by_its_variable() -> None:
     """The default of each key, written as a file would have it, is accepted from its variable."""
     for key, field in fields().items():

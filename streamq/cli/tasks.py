@@ -76,9 +76,9 @@ class _Catalogue:
             return
         from streamq.images.catalogue import Catalogue, CatalogueUnusable
 
-        opened = Catalogue(self._settings.catalogue_url)
+        opened = Catalogue.of(self._settings)
         try:
-            for row in opened.rows(since=self._since):
+            for row in opened.rows(since=self._since, where={"queue": self._settings.queue.name}):
                 yield _record(row)
         except CatalogueUnusable as error:
             report(error.what)

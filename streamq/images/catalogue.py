@@ -37,6 +37,7 @@ _metadata = sa.MetaData()
 IMAGES = sa.Table(
     "images",
     _metadata,
+    sa.Column("queue", sa.Text, primary_key=True, comment="an id names a task within its queue only"),
     sa.Column("id", sa.Text, primary_key=True, comment="the task's id"),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("output", sa.Text, nullable=False, index=True),
@@ -254,9 +255,9 @@ def _upsert(dialect: str) -> Any:
     """The statement that writes a row, unless the row there has a newer fence; it returns the id where it has written."""
     statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(IMAGES)
     new = statement.excluded
-    changed = {column.name: new[column.name] for column in IMAGES.c if column.name != "id"}
+    changed = {column.name: new[column.name] for column in IMAGES.c if not column.primary_key}
     newer = sa.tuple_(*_FENCE) <= sa.tuple_(*(new[column.name] for column in _FENCE))
-    return statement.on_conflict_do_update(index_elements=["id"], set_=changed, where=newer).returning(IMAGES.c.id)
+    return statement.on_conflict_do_update(index_elements=["queue", "id"], set_=changed, where=newer).returning(IMAGES.c.id)
 
 
 def _equal(name: str, value: Any) -> sa.ColumnElement[bool]:

@@ -24,6 +24,14 @@ def test_a_row_is_read_as_it_was_written(catalogue: Catalogue) -> None:
     assert tuple(found) == COLUMNS
 
 
+def test_two_queues_have_a_row_each_for_one_id(catalogue: Catalogue) -> None:
+    """An id names a task within its queue only: two queues may give out the same one in the same millisecond."""
+    for queue in ("a", "b"):
+        assert catalogue.record(row(queue=queue, source=f"{queue}.jpg"), (1, 0, 1))
+    assert [found["source"] for found in catalogue.rows(where={"queue": "a"})] == ["a.jpg"]
+    assert len(list(catalogue.rows())) == 2
+
+
 def test_a_later_run_wins_whatever_comes_first(catalogue: Catalogue) -> None:
     """By entry time, then by sequence, then by count: as numbers, 10 after 9."""
     fences = [(1, 0, 1), (1, 0, 9), (1, 0, 10), (1, 2, 1), (2, 0, 1)]

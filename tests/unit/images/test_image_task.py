@@ -106,7 +106,7 @@ def test_the_task_of_the_contract_is_carried_out(task: TaskDefinition, project: 
     (row,) = catalogue.rows()
     started, finished = row.pop("started_ms"), row.pop("finished_ms")
     assert 0 < started <= finished
-    assert row == result | {"id": "d1-0", "operation": "resize", "worker": "worker1", "attempts": 1}
+    assert row == result | {"queue": "images", "id": "d1-0", "operation": "resize", "worker": "worker1", "attempts": 1}
 
 
 def test_the_same_task_twice_leaves_the_same_bytes(task: TaskDefinition, project: Path, catalogue: Catalogue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_child_that_keeps_dying_is_restarted_more_and_more_slowly(shop: Worksh
     shop.start()
     shop.settled()
     times = [line.at for line in shop.lines("start")]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert pauses[1] > 0.5
     assert pauses[2] > pauses[1]
 

@@ -32,6 +32,7 @@ class Screen:
     def __init__(self, program: Program, *arguments: str, size: tuple[int, int] = (100, 30)) -> None:
         self._ours, theirs = pty.openpty()
         self._size(*size)
+        self._modes = termios.tcgetattr(self._ours)
         program.environment["TERM"] = "xterm-256color"
         self.process = program.start(
             *arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=_take_terminal
@@ -49,6 +50,7 @@ class Screen:
             self.process.kill()
             self.process.wait()
         self._reader.join()
+        self._modes_after = termios.tcgetattr(self._ours)
         os.close(self._ours)
 
     @property
@@ -58,8 +60,8 @@ class Screen:
 
     @property
     def was_given_back(self) -> bool:
-        """Whether the screen that was taken over has been given back."""
-        return self._shown.count(_ENTER) == self._shown.count(_LEAVE) == 1
+        """Whether the terminal that was taken over has been given back: its screen and the modes of its keyboard."""
+        return self._shown.count(_ENTER) == self._shown.count(_LEAVE) == 1 and self._modes_after == self._modes
 
     def shows(self, text: str) -> None:
         """Wait until a picture holds a text."""

@@ -27,8 +27,13 @@ class Play:
         self.server = server
         self.plays = 0
 
-    def steps(self, seed: int, many: int) -> Driver:
+    def steps(self, seed: int, many: int, *, patience: float = PATIENCE) -> Driver:
         """Play so many steps and drain the queue.
+
+        Args:
+            seed: where all chance comes from.
+            many: how many steps.
+            patience: how long the drain may take, in seconds.
 
         Raises:
             AssertionError: an invariant does not hold; the seed and the last steps are printed.
@@ -44,7 +49,7 @@ class Play:
                 if i % CHECK_EVERY == 0:
                     driver.check()
             done.append("drain")
-            drain(driver)
+            drain(driver, patience)
         except BaseException:
             sys.stderr.write(f"seed {seed}, step {len(done)} of {many}; the last ones: {' '.join(done[-25:])}\n")
             raise
@@ -53,7 +58,7 @@ class Play:
         return driver
 
 
-def drain(driver: Steps) -> None:
+def drain(driver: Steps, patience: float) -> None:
     """Everybody dies, one worker works off what there is: nothing is left but history, and all that was accepted has ended."""
     driver.check()
     driver.run.pause(paused=False)
@@ -65,10 +70,10 @@ def drain(driver: Steps) -> None:
     def is_drained() -> bool:
         driver.take()
         driver.take_suspect()
-        driver.settle()
+        driver.settle_all()
         return not driver.model.at
 
-    wait_until(is_drained, "all that was accepted has been handed out and settled", PATIENCE)
+    wait_until(is_drained, "all that was accepted has been handed out and settled", patience)
     driver.check()
     for name in ("attempts", "unique", "moved"):
         assert driver.link.call("HLEN", driver.keys[name]) == 0

@@ -8,7 +8,7 @@ from streamq.server.reply import ReplyError
 from tests.model.driver import Driver
 
 #: Of all streams together.
-BOUND = 300
+BOUND = 60
 
 
 class Producers(Driver):

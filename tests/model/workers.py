@@ -140,6 +140,14 @@ class Workers(Driver):
             assert set(refused) == expected, f"settle refused {refused}, not {expected}"
             self._finished(runs, extras)
 
+    def settle_all(self) -> None:
+        """Everybody settles all that he holds."""
+        for consumer in {run.consumer for run in self.model.runs()}:
+            runs = self.model.runs(consumer)
+            args, extras = self._settle_command(runs)
+            assert self.run.settle(*args) == []
+            self._finished(runs, extras)
+
     def settle_and_lose_the_reply(self) -> None:
         """The server is killed while a settle is under way, and it is repeated: each task is finished once."""
         if runs := [run for run in self._some_runs(12) if self.model.holds(run)]:

@@ -2,8 +2,8 @@
 
 A bucket is half an octave wide: bucket i holds the milliseconds in [0.1·2^((i-1)/2), 0.1·2^(i/2)), the first one everything below
 0.1 ms, the last one everything from 60 hours up. What is read back is therefore off by at most a factor of √2 and mostly by much
-less, whatever the load. The worker counts with `bucket`, the scripts add up by bucket (`lua/include/minutes.lua`), `stats.py` reads
-back with `percentiles`.
+less, whatever the load. The worker counts with `bucket`, the scripts add up by bucket (`lua/include/minutes.lua`), `stats.py`
+reads back with `percentiles`.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import redis
 
 from streamq import process
 from streamq.keys import GROUP, Keys
+from streamq.replies import Handed
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
-from streamq.replies import Handed
 from streamq.transitions import Bury, Park, ParkKind, Reason, Transitions
 
 MINUTE_MS = 60_000

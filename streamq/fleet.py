@@ -12,6 +12,7 @@ import msgspec
 
 from streamq import process
 from streamq.keys import worker_of
+from streamq.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,14 +46,14 @@ class Card(msgspec.Struct, frozen=True):
 
 
     @property
-    def process(self) -> process.Process:
+    def process(self) -> Process:
         """Which process it is."""
-        return process.Process(self.boot, self.pidns, self.pid, self.pid_start)
+        return Process(self.boot, self.pidns, self.pid, self.pid_start)
 
     @property
-    def parent(self) -> process.Process:
+    def parent(self) -> Process:
         """Which process its supervisor is."""
-        return process.Process(self.boot, self.pidns, self.supervisor, self.supervisor_start)
+        return Process(self.boot, self.pidns, self.supervisor, self.supervisor_start)
 
 
 class Member(NamedTuple):

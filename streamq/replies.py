@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from streamq.keys import STREAMS
 
 if TYPE_CHECKING:
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
 Fields = list[bytes]
 
 
-class Handed(NamedTuple):
+class Handed(msgspec.Struct, frozen=True, gc=False):
     """A task as a hand-out gives it.
 
     `address` and `count` are the fence, with the consumer's name. `count - forgiven` is what counts against the limit.
     """
 
     address: str
-    count: int  # type: ignore[assignment]  # hides tuple.count
+    count: int
     forgiven: int
     crashes: int
     #: Since when no worker knew the task's name, ms of the server's clock; 0 where one did.

@@ -7,12 +7,14 @@ interpreter for longer than a lease loses nothing.
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+from streamq.app import adopt
 from streamq.context import Context
 from streamq.errors import LeaseLost, StreamqError
 from streamq.keys import Keys
@@ -44,6 +46,8 @@ _log = logging.getLogger("streamq.worker")
 
 #: How often the end of the last run is looked for while stopping, in seconds.
 _LOOK: Final = 0.02
+#: So many new objects until the collector looks for cycles among them: each task makes a dozen, and hardly ever a cycle.
+GARBAGE: Final = 20_000
 
 
 class Child:
@@ -175,11 +179,14 @@ def _live(channel: Channel, table: Table, budget: Budget | None) -> None:
     if isinstance(start, Start):
         set_up(start.settings.log)
         try:
+            adopt(start.settings)
             child = Child(start, channel, table, budget)
         except StreamqError as error:
             _log.debug("the process cannot start", exc_info=True)
             channel.send(Failed(error.what, error.hint, error.exit_status))
             end_process(0)
+        gc.freeze()
+        gc.set_threshold(GARBAGE)
         channel.send(Ready(child.registry.names(), child.registry.limits(), child.has_sync, child.has_async))
         _obey(child, channel)
     end_process(1)  # the supervisor is gone, and nobody keeps the leases

@@ -6,6 +6,7 @@ without having started, so its hand-out is not counted.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from streamq import wire
@@ -49,13 +50,17 @@ class Judge:
         if definition is None:
             return self._unknown(handed, task.name, now_ms)
         limit = task.max_deliveries or definition.max_deliveries or self._limit
-        if handed.deliveries > limit:
+        address, count = handed.address, handed.count
+        deliveries = count - handed.forgiven
+        if deliveries > limit:
             times = f"{limit} time{'s' * (limit != 1)}"
             return _bury(
                 handed, task.name, "deliveries", f"started {times}, and never ended: its worker died or lost its lease each time"
             )
-        due_ms = task.due_ms or int(handed.address[1:].partition("-")[0])
-        return Run(handed, task, definition, limit, max(0, now_ms - due_ms))
+        waited = now_ms - (task.due_ms or int(address[1 : address.index("-")]))
+        time_limit = task.timeout_ms or definition.timeout_ms or 0
+        taken = time.monotonic()
+        return Run(address, count, deliveries, limit, handed.attempts, task, definition, time_limit, max(0, waited), taken)
 
     def _unknown(self, handed: Handed, name: str, now_ms: int) -> Park | Bury:
         since = handed.unknown_ms or now_ms

@@ -10,14 +10,15 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from streamq.context import Context
+from streamq.registry import TaskDefinition
+from streamq.wire import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamq.registry import TaskDefinition
-    from streamq.replies import Handed
-    from streamq.wire import Task
 
 Held = dict[str, "Run"]
 
@@ -41,59 +42,44 @@ class ServerClock:
 
     def ms(self) -> int:
         """Milliseconds of the server's clock."""
-        return int((time.monotonic() + self._offset) * 1000)
+        return self.at(time.monotonic())
+
+    def at(self, monotonic: float) -> int:
+        """What the server's clock showed at a time of this process's own."""
+        return int((monotonic + self._offset) * 1000)
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """One hand-out of a task. `address`, `count` and the consumer's name are its fence."""
 
-    __slots__ = (
-        "address",
-        "attempts",
-        "cancelled",
-        "count",
-        "definition",
-        "deliveries",
-        "ended",
-        "ended_ms",
-        "error",
-        "limit",
-        "lost",
-        "result",
-        "seconds",
-        "started_ms",
-        "taken",
-        "task",
-        "timeout_ms",
-        "wait_ms",
-    )
-
-    def __init__(self, handed: Handed, task: Task, definition: TaskDefinition, limit: int, wait_ms: float) -> None:
-        self.address = handed.address
-        self.count = handed.count
-        self.deliveries = handed.count - handed.forgiven
-        self.attempts = handed.attempts
-        self.task = task
-        self.definition = definition
-        self.limit = limit
-        self.timeout_ms = task.timeout_ms or definition.timeout_ms or 0
-        #: From the time it was due until it was handed out.
-        self.wait_ms = wait_ms
-        #: When this process had it, by `time.monotonic()`.
-        self.taken = time.monotonic()
-        #: When its handler began, ms of the server's clock; 0: it has not.
-        self.started_ms = 0
-        #: Its handler has returned or raised; what is left is settling.
-        self.ended = False
-        #: How it ended: what it returned, as JSON, and how long that took; or what it raised, and when.
-        self.result: bytes | None = None
-        self.seconds = 0.0
-        self.error: BaseException | None = None
-        self.ended_ms = 0
-        #: The server has said that it is no longer ours.
-        self.lost = False
-        #: Its handler, an async one, has been cancelled because it was lost.
-        self.cancelled = False
+    address: str
+    count: int
+    #: Hand-outs that count against the limit, this one included, and the limit.
+    deliveries: int
+    limit: int
+    #: The attempts before this one, a JSON object a line.
+    attempts: bytes
+    task: Task
+    definition: TaskDefinition
+    #: Time limit of the handler, ms; 0: none.
+    timeout_ms: int
+    #: From the time it was due until it was handed out.
+    wait_ms: float
+    #: When this process had it, by `time.monotonic()`.
+    taken: float
+    #: When its handler began, ms of the server's clock; 0: it has not.
+    started_ms: int = 0
+    #: Its handler has returned or raised; what is left is settling.
+    ended: bool = False
+    #: How it ended: what it returned, as JSON, and how long that took; or what it raised, and when.
+    result: bytes | None = None
+    seconds: float = 0.0
+    error: BaseException | None = None
+    ended_ms: int = 0
+    #: The server has said that it is no longer ours.
+    lost: bool = False
+    #: Its handler, an async one, has been cancelled because it was lost.
+    cancelled: bool = False
 
     def regain(self, count: int) -> None:
         """Takes a new fence: a group that was made anew has handed out again what runs here."""

@@ -127,8 +127,8 @@ class ThreadSlots:
 
     def _run(self, slot: int, run: Run) -> None:
         definition, settler = run.definition, self._settler
-        run.started_ms = self._clock.ms()
         begun = time.monotonic()
+        run.started_ms = self._clock.at(begun)
         self._table.start(slot, run, begun, settler.backoff_of(definition))
         announce(lambda: self._context(run))
         try:

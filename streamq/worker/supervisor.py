@@ -169,7 +169,7 @@ class Supervisor:
     def _look_at(self, child: ChildProcess) -> None:
         if child.exit_status is not None:
             self._take_leave(child)
-        elif child.failed is not None:
+        elif child.failed is not None and child.ready is not None:  # one that never was ready is about to end by itself
             self._give_up(_failure_of(child))
         elif overdue := aftermath.overdue(child):
             self._end_overdue(child, overdue)

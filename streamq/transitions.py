@@ -106,8 +106,7 @@ class Transitions:
         except ReplyError as error:
             if error.code != "NOSCRIPT":
                 raise
-        self.load(name)
-        return self.link.call(*command)
+        return self.link.call("EVAL", load(name).source, *command[2:])  # in one step: it may be forgotten again between two
 
     # Accepting
 

@@ -1,4 +1,4 @@
-"""A server that loses nothing, and how long to play: `--model-steps 20000 --model-seed 7`."""
+"""A server that loses nothing, and how long to play: `STREAMQ_MODEL_STEPS=20000 STREAMQ_MODEL_SEED=7`, by hand."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import pytest
 from tests.model.play import Play
 
 
+@pytest.mark.timeout(0)  # as long as STREAMQ_MODEL_STEPS asks for
 def test_nothing_is_lost_and_nothing_is_done_twice(play: Play, model_steps: int, model_seed: int) -> None:
     """Every invariant holds all the time, and at the end the queue is drained: all that was accepted has ended."""
     play.steps(model_seed, model_steps)

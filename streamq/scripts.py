@@ -1,8 +1,8 @@
 """Reads the Lua transitions of `streamq/lua/`, one file each, and makes them ready for EVALSHA.
 
-`-- @include NAME` brings in `include/NAME.lua`, each once. `K.name` and `K['name:more']` stand for the key of that name: the loader
-numbers the names in the order met and writes `KEYS[n]`, so that every key a script touches is passed in KEYS and no index can slip.
-`FIXED_KEYS` is how many those are; what a caller passes beyond them follows. Called by `transitions.py` only.
+`-- @include NAME` brings in `include/NAME.lua`, each once. `K.name` and `K['name:more']` stand for the key of that name: the
+loader numbers the names in the order met and writes `KEYS[n]`, so that every key a script touches is passed in KEYS and no
+index can slip. `FIXED_KEYS` is how many those are; what a caller passes beyond them follows. Called by `transitions.py` only.
 """
 
 from __future__ import annotations

@@ -42,6 +42,17 @@ def wait_until(predicate: Callable[[], T], description: str, timeout: float = 30
     return seen
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long`: the tests that have a size run at full size, for minutes instead of seconds."""
+    parser.addoption("--long", action="store_true", help="run the tests that have a size at full size")
+
+
+@pytest.fixture
+def is_long(pytestconfig: pytest.Config) -> bool:
+    """Whether tests are to run at full size."""
+    return bool(pytestconfig.getoption("--long"))
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data directory of the session's server, which is the embedded one, as users have it."""

@@ -24,6 +24,7 @@ import psutil
 
 from streamq import App
 from streamq.config import load
+from streamq.errors import ServerUnreachable
 from streamq.fleet import Card
 from streamq.keys import Keys
 from streamq.server.connect import Link
@@ -219,8 +220,11 @@ class Workshop:
         return self.lines(event, n)[times - 1]
 
     def is_settled(self) -> bool:
-        """Whether no task waits, runs or is parked."""
-        now = self.stats
+        """Whether no task waits, runs or is parked; not while the server is away."""
+        try:
+            now = self.stats
+        except ServerUnreachable:
+            return False
         return not (now.waiting.total or now.running or now.retrying or now.scheduled)
 
     def settled(self, timeout: float = HANG) -> Stats:

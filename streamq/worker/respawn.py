@@ -1,4 +1,7 @@
-"""When a child that died may be replaced: at once, unless they keep dying young."""
+"""When a child that died may be replaced: at once, unless they keep dying before they have done anything.
+
+One that had finished tasks was ended by another of its tasks, which is bounded by its own limit: the tasks behind it must not wait.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ class Respawn:
         self._young_deaths = 0
         self._due = 0.0
 
-    def died(self, age: float) -> None:
-        """A child has died by itself, so many seconds after its start."""
-        self._young_deaths = self._young_deaths + 1 if age < YOUNG else 0
+    def died(self, age: float, *, worked: bool) -> None:
+        """A child has died by itself, so many seconds after its start; whether it had finished any task."""
+        self._young_deaths = self._young_deaths + 1 if age < YOUNG and not worked else 0
         if self._young_deaths > 1:
             self._due = time.monotonic() + _PAUSES.delay(self._young_deaths - 1)
 

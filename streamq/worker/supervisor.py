@@ -234,7 +234,7 @@ class Supervisor:
             why = aftermath.cause_of(child.exit_status or 0)
             _log.error("%s: process %d died (%s)", self._options.name, child.pid, why)
             if not child.quarantine:
-                self._respawn.died(time.monotonic() - child.born)
+                self._respawn.died(time.monotonic() - child.born, worked=child.table.counters().finished > 0)
                 self._give_up_on_stillborn(child)
 
     def _give_up_on_stillborn(self, child: ChildProcess) -> None:

@@ -1,12 +1,15 @@
-"""A workshop on the session's server for each test."""
+"""A workshop for each test: on the session's server, or on one of its own that the test may kill."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from streamq.server import embedded
+from tests.integration.server.servers import kill_server
 from tests.workshop import Workshop
 
 
@@ -17,3 +20,26 @@ def shop(tmp_path: Path, data_dir: Path, server: str, queue_name: str) -> Iterat
     shop = Workshop(tmp_path / "shop", data_dir, queue_name)
     yield shop
     shop.clear()
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print something that was measured, in a run that succeeds too."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n  {text}\n")
+
+    return show
+
+
+@pytest.fixture
+def own(tmp_path: Path, queue_name: str) -> Iterator[Workshop]:
+    """A workshop with an embedded server that nobody else uses."""
+    (tmp_path / "shop").mkdir()
+    data = tmp_path / "data"
+    embedded.ensure(data)
+    shop = Workshop(tmp_path / "shop", data, queue_name)
+    yield shop
+    shop.clear()
+    kill_server(data)

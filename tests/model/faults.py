@@ -77,8 +77,9 @@ class Faults(Workers):
         assert self.run.leave(consumer) == (not self.model.runs(consumer))
 
     def destroy_group(self) -> None:
-        """Somebody destroys the group of a stream."""
-        letter = self.rng.choice("hdls")
+        """Somebody destroys the group of a stream; if he can, one of which a suspect runs in quarantine."""
+        suspects = [run.address[0] for run in self.model.runs(self.quarantine)]
+        letter = self.rng.choice([*"hdls", *suspects * 4])
         self.link.call("XGROUP", "DESTROY", self.keys.stream(letter), "workers")
         self.model.group_gone(letter)
         if self.rng.random() < 0.5:

@@ -104,7 +104,9 @@ class Workers(Driver):
             # After a remade group the same consumer can get the same count again; the process then keeps the run that it has.
             if address in self.model.at and self.model.at[address].reader is not None:
                 del late[address]
-        runs += self.rng.sample(list(late.values()), min(len(late), self.rng.choice((0, 0, 1, 3))))
+        living = [run for run in late.values() if run.address in self.model.at]
+        chosen = living if living and self.rng.random() < 0.7 else list(late.values())
+        runs += self.rng.sample(chosen, min(len(chosen), self.rng.choice((0, 0, 1, 3))))
         self.rng.shuffle(runs)
         return runs
 
@@ -133,7 +135,7 @@ class Workers(Driver):
 
     def settle(self) -> None:
         """A worker settles a group; what is no longer its own is refused, and nothing else."""
-        if runs := self._some_runs(12):
+        if runs := self._some_runs(self.rng.choice((12, 60))):
             args, extras = self._settle_command(runs)
             refused = self.run.settle(*args)
             expected = {run.address for run in runs if not self.model.holds(run)}

@@ -1,0 +1,95 @@
+"""What a child runs stands in memory that outlives it, row by row, and another process reads the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamq import backoff
+from streamq.registry import Registry
+from streamq.wire import DELIVERIES_MOST, MS_MOST, NAME_MOST, Task
+from streamq.worker.run import Run
+from streamq.worker.table import Counters, Row, Table
+
+registry = Registry()
+LONGEST_ADDRESS = f"d{2**64 - 1}-{2**64 - 1}"
+
+
+@registry.task
+def plain(n: int) -> None:
+    """A task."""
+
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    """A table of three slots."""
+    table = Table.create(3)
+    yield table
+    table.close()
+
+
+def run(
+    address: str = "d1-0", name: str = "plain", timeout_ms: int = 0, count: int = 3, deliveries: int = 2, limit: int = 5
+) -> Run:
+    """A run that has been started."""
+    definition = registry.get("plain")
+    assert definition is not None
+    task = Task(address, address, name, b"{}")
+    made = Run(address, count, deliveries, limit, b"", task, definition, timeout_ms, 0.0, time.monotonic())
+    made.started_ms = 1000
+    return made
+
+
+def test_a_slot_shows_what_runs_in_it_until_it_is_cleared(table: Table) -> None:
+    """Each for itself."""
+    table.start(0, run("d1-0"), 5.0, backoff.constant(2))
+    table.start(2, run("h2-0", timeout_ms=250), 5.0, backoff.constant(2), grace=1.0)
+    assert table.rows() == [
+        Row("d1-0", 3, 1000, 0.0, 0, 2, 5, 0, "plain"),
+        Row("h2-0", 3, 1000, 6.25, 250, 2, 5, 2000, "plain"),
+    ]
+    table.clear(0)
+    assert [row.address for row in table.rows()] == ["h2-0"]
+    table.start(2, run("l3-0"), 5.0, backoff.constant(2))
+    assert [row.address for row in table.rows()] == ["l3-0"]
+
+
+@given(
+    name=st.text(min_size=1, max_size=NAME_MOST).filter(lambda text: "\0" not in text and text.isprintable()),
+    timeout_ms=st.integers(0, MS_MOST),
+    count=st.integers(1, 2**53),
+    limit=st.integers(1, DELIVERIES_MOST),
+    pause=st.floats(0, 36_525 * 86_400),
+)
+def test_a_row_holds_whatever_a_task_may_bring(name: str, timeout_ms: int, count: int, limit: int, pause: float) -> None:
+    """The longest address, name, limit and pause that are accepted; a long name is cut, perhaps in the middle of a character."""
+    table = Table.create(1)
+    try:
+        began = run(LONGEST_ADDRESS, name, timeout_ms, count, limit, limit)
+        table.start(0, began, time.monotonic(), backoff.constant(pause))
+        [row] = table.rows()
+        assert (row.address, row.delivery, row.deliveries, row.limit) == (LONGEST_ADDRESS, count, limit, limit)
+        assert row.timeout_ms == timeout_ms
+        assert row.retry_ms == (int(pause * 1000) if timeout_ms else 0)
+        assert name.startswith(row.task.rstrip("�"))
+        assert len(row.task) <= 64
+    finally:
+        table.close()
+
+
+def test_it_outlives_its_writer(table: Table) -> None:
+    """What a process wrote before it was killed is there for the one that started it."""
+    if (pid := os.fork()) == 0:
+        same = Table(table.fd, table.slots)
+        same.start(1, run("d9-0"), 1.0, backoff.constant(1))
+        same.count(Counters(7, 2, 1, 4096))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert [row.address for row in table.rows()] == ["d9-0"]
+    assert table.counters() == Counters(7, 2, 1, 4096)

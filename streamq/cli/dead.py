@@ -62,13 +62,13 @@ def _columns(now: int) -> list[Column]:
     """What a list shows of a letter; its error last, since it is the longest."""
     return [
         Column("id", lambda letter: letter.id),
-        Column("task", lambda letter: letter.task),
+        Column("task", lambda letter: letter.task, least=12),
         Column("reason", lambda letter: letter.reason, style="red"),
-        Column("tries", lambda letter: letter.deliveries, right=True),
+        Column("tries", lambda letter: letter.deliveries, right=True, spare=2),
         Column("died", lambda letter: ago(letter.died_ms, now)),
-        Column("worker", lambda letter: letter.worker),
-        Column("arguments", lambda letter: compact(letter.args, 60)),
-        Column("error", lambda letter: letter.error and safe(letter.error, 100)),
+        Column("worker", lambda letter: letter.worker, least=12, spare=3),
+        Column("arguments", lambda letter: compact(letter.args, 60), least=12, spare=1),
+        Column("error", lambda letter: letter.error and safe(letter.error, 100), least=12),
     ]
 
 

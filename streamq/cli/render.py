@@ -25,6 +25,8 @@ from streamq.units import duration
 _PART: Final = 500
 #: Longest text of one cell, in characters.
 _CELL: Final = 200
+#: Blanks between two columns on a terminal.
+_GAP: Final = 2
 #: Colours of the states of a task and of a worker, by Rich's names.
 STYLES: Final = {
     "finished": "green",
@@ -117,7 +119,9 @@ class Column:
         of: what it shows of a row; text is made harmless here, None is `-`.
         style: a Rich style, or from the row; a state's is `STYLES[state]`.
         right: align to the right, as numbers are.
-        wrap: may take several lines on a terminal; otherwise it is cut where the terminal is too narrow.
+        wrap: may take several lines on a terminal.
+        least: narrowest width to which a text may be cut on a terminal that is too narrow; None: it is never cut, as ids are not.
+        spare: whether, and how soon, a terminal that is too narrow goes without it: the highest first, 0 never.
     """
 
     title: str
@@ -125,6 +129,8 @@ class Column:
     style: str | Callable[[Any], str] = ""
     right: bool = False
     wrap: bool = False
+    least: int | None = None
+    spare: int = 0
 
     def text(self, row: Any) -> str:
         """The cell of a row."""
@@ -222,14 +228,20 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in columns:
+        cells = {column: [column.text(row) for row in rows] for column in columns}
+        widths = _fitted(cells, self.console.width)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+        for column, width in widths.items():
             align: Any = "right" if column.right else "left"
-            overflow: Any = "fold" if column.wrap else "ellipsis"
-            table.add_column(column.title, justify=align, no_wrap=not column.wrap, overflow=overflow)
-        for row in rows:
-            table.add_row(*[Text(column.text(row), style=column.style_of(row)) for column in columns])
+            cut = column.least is not None and not column.wrap
+            overflow: Any = "ellipsis" if cut else "fold"
+            table.add_column(column.title, justify=align, no_wrap=cut, overflow=overflow, max_width=width)
+        for index, row in enumerate(rows):
+            table.add_row(*[Text(cells[column][index], style=column.style_of(row)) for column in widths])
         self.console.print(table)
+        left_out = [column.title for column in columns if column not in widths]
+        if left_out:
+            self.console.print(self.styled(f"not shown: {', '.join(left_out)}; a wider terminal shows more", "dim"))
 
     @staticmethod
     def _lines(rows: list[Any], columns: Sequence[Column], *, heading: bool) -> None:
@@ -241,6 +253,33 @@ class Output:
         for line in cells:
             aligned = [align(cell, width) for align, cell, width in zip(aligns, line, widths, strict=True)]
             sys.stdout.write("  ".join(aligned).rstrip() + "\n")
+
+
+def _fitted(cells: dict[Column, list[str]], room: int) -> dict[Column, int]:
+    """The columns that a terminal of this width has room for, and the widths they get.
+
+    Texts are cut first, the widest first; then columns are left out, those first that say nothing of any row.
+    """
+    from rich.cells import cell_len
+
+    widths = {column: max(map(cell_len, [column.title, *texts])) for column, texts in cells.items()}
+    smallest = {column: min(width, max(column.least or width, len(column.title))) for column, width in widths.items()}
+
+    def order(column: Column) -> tuple[bool, int]:
+        return {*cells[column]} == {"-"}, column.spare
+
+    def missing(of: dict[Column, int]) -> int:
+        return sum(of.values()) + _GAP * (len(of) - 1) - room
+
+    while missing(smallest) > 0 and any(column.spare for column in smallest):
+        out = max((column for column in smallest if column.spare), key=order)
+        del smallest[out], widths[out]
+    for _ in range(missing(widths)):
+        wide = [column for column in widths if widths[column] > smallest[column]]
+        if not wide:
+            break
+        widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def parts(rows: Iterable[Any], many: int) -> Iterator[list[Any]]:

@@ -121,11 +121,11 @@ def _columns(now: int) -> list[Column]:
     return [
         Column("id", lambda record: record.id),
         Column("state", lambda record: record.state, style=lambda record: STYLES.get(record.state, "")),
-        Column("task", lambda record: record.task),
-        Column("arguments", what),
-        Column("priority", lambda record: record.priority),
-        Column("tries", lambda record: record.deliveries, right=True),
+        Column("task", lambda record: record.task, least=12),
+        Column("arguments", what, least=12),
+        Column("priority", lambda record: record.priority, spare=4),
+        Column("tries", lambda record: record.deliveries, right=True, spare=3),
         Column("when", when),
-        Column("worker", lambda record: record.worker),
-        Column("error", lambda record: record.error and safe(record.error, 80), style="red"),
+        Column("worker", lambda record: record.worker, least=12, spare=2),
+        Column("error", lambda record: record.error and safe(record.error, 80), style="red", least=12, spare=1),
     ]

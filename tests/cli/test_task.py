@@ -157,6 +157,20 @@ def test_tasks_on_a_terminal_is_a_table(streamq: Program, seed: Seed) -> None:
     assert "\x1b[31m" not in streamq.on_terminal("tasks", NO_COLOR="1").out
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_narrow_terminal_cuts_no_id_and_no_state(streamq: Program, seed: Seed, columns: int) -> None:
+    """Long texts are cut, and columns of less weight left out, which is said; no line is longer than the terminal is wide."""
+    [dead] = seed.dead(args=f'{{"source": "{"photos/" * 20}a.jpg"}}', error=f"OSError: {'broken ' * 30}")
+    seed.held("a-worker-with-a-rather-long-name-12345")
+    narrow = {"COLUMNS": str(columns), "NO_COLOR": "1"}
+    for command, state in (("tasks", "running"), ("tasks", "dead"), ("dead list", "error")):
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", streamq.on_terminal(*command.split(), **narrow).out)
+        assert re.search(rf"{dead} +.*…", shown)
+        assert state in shown
+        assert max(map(len, shown.splitlines())) <= columns
+        assert ("not shown: priority, tries" in shown) == (columns == 80 and command == "tasks")
+
+
 @pytest.mark.parametrize(
     ("options", "states"),
     [

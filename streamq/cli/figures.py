@@ -98,14 +98,14 @@ def worker_columns(now: int) -> list[Column]:
     return [
         Column("worker", lambda worker: worker.name),
         Column("process", lambda worker: f"{worker.pid}" + (" quarantine" if worker.quarantine else "")),
-        Column("host", lambda worker: worker.host),
+        Column("host", lambda worker: worker.host, spare=4),
         Column("state", lambda worker: worker.state, style=lambda worker: WORKER_STYLES[worker.state]),
         Column("runs", lambda worker: f"{worker.running}/{worker.concurrency}", right=True),
         Column("finished", lambda worker: number(worker.finished), right=True),
         Column(
             "failed", lambda worker: number(worker.failed), right=True, style=lambda worker: "yellow" if worker.failed else ""
         ),
-        Column("memory", lambda worker: human_bytes(worker.rss_bytes), right=True),
-        Column("started", lambda worker: ago(worker.started_ms or None, now)),
-        Column("seen", lambda worker: ago(worker.seen_ms or None, now)),
+        Column("memory", lambda worker: human_bytes(worker.rss_bytes), right=True, spare=2),
+        Column("started", lambda worker: ago(worker.started_ms or None, now), spare=3),
+        Column("seen", lambda worker: ago(worker.seen_ms or None, now), spare=1),
     ]

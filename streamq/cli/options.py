@@ -63,7 +63,7 @@ class _Checked(click.ParamType[Any, str]):
             return self.read(value)
         except UsageError as error:
             name = param.opts[0] if isinstance(param, click.Option) else param.make_metavar(ctx) if param and ctx else self.name
-            raise UsageError(f"{name.strip('.')}: {error.what}", hint=error.hint) from None
+            raise UsageError(f"{name.strip('[].')}: {error.what}", hint=error.hint) from None
 
 
 def _task_id(text: str) -> str:
@@ -83,7 +83,12 @@ def _since(text: str) -> int:
     try:
         return now - round(units.seconds(text) * 1000)
     except UsageError:
+        pass
+    try:
         return units.moment(text, now)
+    except UsageError as error:
+        hint = "Such as 1h (an hour ago), 2027-03-01, 2027-03-01T08:30 or 18:30."
+        raise UsageError(error.what, hint=hint) from None
 
 
 #: `30s`, `5m`, `1h30m` or a number of seconds -> seconds.

@@ -213,3 +213,20 @@ def test_finished_images_come_from_the_catalogue(streamq: Program, seed: Seed) -
     broken = streamq("tasks", "--json", *data)
     assert (broken.status, broken.lines) == (1, [])
     assert "streamq: error: the catalogue sqlite:///" in broken.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "hint"),
+    [
+        (["tasks", "--since", "1x"], "--since: '1x' is not a point in time", "Such as 1h (an hour ago)"),
+        (["dead", "retry", "xx"], "ID: 'xx' is not the id of a task", "An id looks like"),
+        (["task", "show", "xx"], "ID: 'xx' is not the id of a task", "An id looks like"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_parameter(streamq: Program, arguments: list[str], what: str, hint: str) -> None:
+    """By the name that a person knows, and with what would be right."""
+    ended = streamq(*arguments)
+    assert ended.status == 2
+    error, mend = ended.err.splitlines()
+    assert error == f"streamq: error: {what}"
+    assert mend.startswith(f"hint: {hint}")

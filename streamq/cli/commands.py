@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from streamq.cli import INTERRUPTED, options
-from streamq.cli.render import report
+from streamq.cli.render import report, silence
 from streamq.cli.state import State
 from streamq.errors import ConfigError, StreamqError
 
@@ -166,7 +166,7 @@ def _invoke(arguments: list[str], state: State) -> int:
 def _failed(error: Exception, *, debug: bool) -> int:
     """Print how a command failed, and return its exit status."""
     if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would complain
+        silence()  # or the last flush would complain
         return 1
     if debug and not isinstance(error, click.ClickException):
         import traceback

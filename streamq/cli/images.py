@@ -48,7 +48,7 @@ class ImageTasks:
         delivery: how the tasks are sent; its key may hold `KEY_FIELDS`.
 
     Raises:
-        UsageError: what is to be done, or the template, makes no sense.
+        UsageError: what is to be done, or the template, makes no sense, or results may not lie in that folder.
     """
 
     def __init__(
@@ -62,12 +62,20 @@ class ImageTasks:
         self._outputs: set[str] = set()
         self._target = functools.lru_cache(1024)(self._target_folder)
         naming.check(template)
+        self._check_folder()
         plan({"source": "a.jpg", **arguments})
 
     @property
     def folder(self) -> Path:
         """The folder of the results, absolute."""
         return self._roots.output / self._folder
+
+    def _check_folder(self) -> None:
+        try:
+            self._target(self._folder)
+        except UsageError as error:
+            what = f"the folder of the results, {self.folder}, lies outside of the output root {self._roots.output}"
+            raise UsageError(what, hint=error.hint or "Set images.output to write elsewhere.") from None
 
     def make(self, source: str) -> Item | Refused:
         """The task of a source, or why there is none."""

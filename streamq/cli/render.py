@@ -9,6 +9,7 @@ for a terminal.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -158,30 +159,46 @@ class Output:
         self.on_terminal = sys.stdout.isatty()
         #: Whether a person reads it: tables and colours make sense.
         self.rich = self.on_terminal and not json
+        self._outlives = False
 
     def write(self, value: object, *, flush: bool = True) -> None:
         """Print one object as a line of JSON."""
-        sys.stdout.write(to_json(value) + "\n")
+        self._put(to_json(value) + "\n")
         if flush:
-            sys.stdout.flush()
+            self.flush()
 
     def flush(self) -> None:
         """Let whoever reads stdout have what was printed."""
-        sys.stdout.flush()
+        self._through(sys.stdout.flush)
+
+    def outlive_reader(self) -> None:
+        """Go on, and print nothing more, where whoever reads stdout has gone; without this the command ends there."""
+        self._outlives = True
+
+    def _put(self, text: str) -> None:
+        self._through(sys.stdout.write, text)
+
+    def _through(self, print_: Callable[..., object], *text: str) -> None:
+        try:
+            print_(*text)
+        except BrokenPipeError:
+            if not self._outlives:
+                raise
+            silence()
 
     def line(self, text: str, style: str = "") -> None:
         """Print one line for people; made harmless."""
         if self.rich and style:
             self.console.print(self.styled(text, style), soft_wrap=True)
         else:
-            sys.stdout.write(safe(text) + "\n")
+            self._put(safe(text) + "\n")
 
     def rows(self, rows: Iterable[Any], columns: Sequence[Column]) -> int:
         """Print a list: with `--json` each row as it is (a dict or Struct), else the columns; return how many rows there were."""
         many = 0
         if self.json:
             for row in rows:
-                sys.stdout.write(to_json(row) + "\n")
+                self._put(to_json(row) + "\n")
                 many += 1
             return many
         rest = iter(rows)
@@ -203,9 +220,9 @@ class Output:
                 bold = self.styled(f"{name:<{width}}", "bold")
                 self.console.print(bold, "", self.styled(first, STYLES.get(first, "")), soft_wrap=True)
             else:
-                sys.stdout.write(f"{name:<{width}}  {first}\n")
+                self._put(f"{name:<{width}}  {first}\n")
             for line in more:
-                sys.stdout.write(f"{'':<{width}}  {line}\n")
+                self._put(f"{'':<{width}}  {line}\n")
 
     @property
     def console(self) -> Any:
@@ -243,8 +260,7 @@ class Output:
         if left_out:
             self.console.print(self.styled(f"not shown: {', '.join(left_out)}; a wider terminal shows more", "dim"))
 
-    @staticmethod
-    def _lines(rows: list[Any], columns: Sequence[Column], *, heading: bool) -> None:
+    def _lines(self, rows: list[Any], columns: Sequence[Column], *, heading: bool) -> None:
         cells = [[column.text(row) for column in columns] for row in rows]
         if heading:
             cells.insert(0, [column.title.upper() for column in columns])
@@ -252,7 +268,14 @@ class Output:
         aligns = [str.rjust if column.right else str.ljust for column in columns]
         for line in cells:
             aligned = [align(cell, width) for align, cell, width in zip(aligns, line, widths, strict=True)]
-            sys.stdout.write("  ".join(aligned).rstrip() + "\n")
+            self._put("  ".join(aligned).rstrip() + "\n")
+
+
+def silence() -> None:
+    """Let everything that is still printed on stdout vanish: nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _fitted(cells: dict[Column, list[str]], room: int) -> dict[Column, int]:

@@ -1,7 +1,7 @@
 """Sends what `produce` has made, tells of each task, and waits for their ends where asked to.
 
 Tasks go out in bulk as they are found; of those that were sent no more is kept than their ids, and these only where they are
-waited for. What was refused is told and counted, and stops nothing.
+waited for. What was refused is told and counted, and stops nothing; nor does a reader of stdout that goes, as `head` does.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Tasks that are listed on a terminal; in a pipe all are.
 _LISTED = 10
+#: Refused sources that are told one by one; with `--json` all are.
+_TOLD = 5
 
 
 class Sending:
@@ -60,6 +62,8 @@ class Sending:
             QueueFull: there was no room, and no waiting for it.
             ServerError: the server is away, or cannot take tasks.
         """
+        if not self._dry_run:
+            self._out.outlive_reader()
         try:
             with self._progress:
                 for burst in bursts:
@@ -68,6 +72,7 @@ class Sending:
             self._conclude()
         self._look_for_workers()
         failed = self._follow(self._wait) if self._wait else 0
+        self._out.flush()
         return int(bool(self._refused or failed))
 
     def _send(self, burst: Iterable[Item | Refused]) -> None:
@@ -93,7 +98,7 @@ class Sending:
         self._refused += 1
         if self._out.json:
             self._out.write({"source": refused.source, "error": refused.error}, flush=False)
-        else:
+        elif self._refused <= _TOLD:
             report(f"{refused.source}: {refused.error}")
 
     def _tell(self, item: Item, sent: Sent | None) -> None:
@@ -127,6 +132,8 @@ class Sending:
             self._out.line(line)
         if self._listed and self._progress.done > len(self._listed):
             self._out.line(f"… and {self._progress.done - len(self._listed):,} more")
+        if self._refused > _TOLD and not self._out.json:
+            note(f"… and {self._refused - _TOLD:,} more cannot be sent; --json names them all")
         verb = "would send" if self._dry_run else "sent"
         known = f", {self._known:,} had been sent before and have not ended (--unique)" if self._known else ""
         refused = f", {self._refused:,} refused" if self._refused else ""

@@ -1,4 +1,4 @@
-"""Tasks from a file or stdin, a JSON object a line: `task, args`, and `priority, delay, at, timeout, max, expires, unique`.
+"""Tasks from a file or stdin, a JSON object a line: `task`, and `args, priority, delay, at, timeout, max, expires, unique`.
 
 A file is read twice: nothing of it is sent unless every line of it can be, so that a file which was mended can be sent again
 without sending anything twice. Lines on stdin are sent as they come; one that cannot be is told with its number, and the others
@@ -7,6 +7,7 @@ are sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One line; what it does not say, the options of the command do."""
 
     task: str
-    args: msgspec.Raw
+    args: msgspec.Raw = msgspec.Raw(b"{}")
     priority: str | None = None
     delay: Duration = None
     at: str | None = None
@@ -41,6 +42,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     unique: str | None = None
 
 
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`")
 _decode = msgspec.json.Decoder(Line).decode
 
 
@@ -53,7 +55,7 @@ def item(raw: bytes, defaults: Options) -> Item:
     try:
         line = _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(str(error) or "nested too deeply") from None
+        raise UsageError(_fault(error)) from None
     said: dict[str, Any] = {
         "priority": line.priority,
         "delay": line.delay,
@@ -65,6 +67,19 @@ def item(raw: bytes, defaults: Options) -> Item:
     }
     own = {name: value for name, value in said.items() if value is not None}
     return make(line.task, bytes(line.args), cast("Options", {**defaults, **own}))
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a line; a field that does not exist is answered with those that do."""
+    fault = str(error) or "nested too deeply"
+    unknown = _UNKNOWN.match(fault)
+    if unknown is None:
+        return fault
+    import difflib
+
+    close = difflib.get_close_matches(unknown[1], Line.__struct_fields__, 1)
+    meant = f"did you mean `{close[0]}`? " if close else ""
+    return f"unknown field `{unknown[1]}`; {meant}there are: {', '.join(Line.__struct_fields__)}"
 
 
 def make(task: str, args: bytes, options: Options) -> Item:

@@ -116,6 +116,16 @@ def test_a_source_that_cannot_be_sent_stops_no_other(streamq: Program, seed: See
     assert r"\udcff.jpg: its name cannot be sent: it is not UTF-8" in ended.err
 
 
+def test_of_many_refused_sources_the_first_are_told(streamq: Program) -> None:
+    """The others are counted; `--json` tells of each."""
+    ended = streamq("produce", *(f"no{i}.jpg" for i in range(19)), "--operation", "flip")
+    assert ended.status == 1
+    assert ended.err.count("No such file or directory") == 5
+    assert "streamq: … and 14 more cannot be sent; --json names them all" in ended.err
+    assert "sent 0 tasks, 19 refused" in ended.err
+    assert len(streamq("produce", *(f"no{i}.jpg" for i in range(19)), "--operation", "flip", "--json").lines) == 19
+
+
 def test_an_unreadable_source_is_refused(streamq: Program) -> None:
     """Its permission is asked for before it is sent."""
     streamq.touch("a.jpg")
@@ -182,6 +192,7 @@ def test_the_output_folder_is_relative_to_where_the_command_is_typed(streamq: Pr
         (["a.jpg", "--steps", "{"], "--steps: expected JSON"),
         (["a.jpg", "--box", "1,2"], "--box: expected LEFT,TOP,RIGHT,BOTTOM"),
         (["a.jpg", "--name", "{stem}_{sise}"], "name template '{stem}_{sise}': unknown field {sise}"),
+        (["a.jpg", "--output", "/etc"], "the folder of the results, /etc, lies outside of the output root"),
         (["a.jpg", "--unique", "k", "--delay", "5m", "--at", "+1h"], "delay and at say both when the task is due"),
         (["a.jpg", "b.jpg", "--unique", "k"], "--unique k would be the key of several tasks"),
         (["a.jpg", "--args", "{}"], "--args are those of a task"),
@@ -265,14 +276,31 @@ def test_a_file_of_tasks(streamq: Program, seed: Seed) -> None:
     assert waiting(seed, "low") == [{"n": 2}]
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_goes_away_stops_no_sending(streamq: Program, seed: Seed, options: list[str]) -> None:
+    """`produce | head -1` sends everything, prints no more of it, and ends as if all had been read."""
+    lines = "".join(f'{{"task": "mail", "args": {{"n": {n}}}}}\n' for n in range(5000))
+    (streamq.folder / "tasks.jsonl").write_text(lines, encoding="utf-8")
+    process = streamq.start("produce", "--file", "tasks.jsonl", *options)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert b"sent 5,000 tasks" in process.stderr.read()
+    assert process.wait() == 0
+    assert len(waiting(seed)) == 5000
+
+
 def test_of_a_file_with_faults_nothing_is_sent(streamq: Program, seed: Seed) -> None:
     """Every fault with its line; from stdin the good lines are sent."""
-    lines = ['{"task": "mail", "args": {}}', '{"task": "mail"}', "nonsense", '{"task": "mail", "args": {}, "prioritty": "low"}']
+    lines = ['{"task": "mail"}', '{"args": {}}', "nonsense", '{"task": "mail", "args": {}, "prioritty": "low"}']
     (streamq.folder / "tasks.jsonl").write_text("\n".join(lines), encoding="utf-8")
     ended = streamq("produce", "--file", "tasks.jsonl")
     assert (ended.status, ended.out, waiting(seed)) == (2, "", [])
     errors = [line for line in ended.err.splitlines() if "error: " in line]
     assert [line.split(": ")[2] for line in errors] == ["tasks.jsonl:2", "tasks.jsonl:3", "tasks.jsonl:4"]
+    fields = "task, args, priority, delay, at, timeout, max, expires, unique"
+    assert errors[-1].endswith(f"unknown field `prioritty`; did you mean `priority`? there are: {fields}")
     assert "hint: Nothing of the file was sent." in ended.err
     ended = streamq("produce", "--file", "-", "--json", stdin="\n".join(lines).encode())
     assert (ended.status, len(waiting(seed))) == (1, 1)

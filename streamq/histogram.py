@@ -8,7 +8,8 @@ reads back with `percentiles`.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
+from bisect import bisect_left, bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -27,30 +28,29 @@ def bucket(ms: float) -> int:
 
 
 def percentiles(counts: Sequence[int], fractions: Iterable[float]) -> list[float] | None:
-    """The times below which these fractions of all counted ones lie.
+    """The times that these fractions of all counted ones do not exceed: the k-th of n, k being the fraction of n rounded up.
 
     Args:
         counts: how many times fell in each of the 64 buckets.
         fractions: between 0 and 1, 0.99 being the 99th percentile.
 
     Returns:
-        Milliseconds for each fraction, interpolated within the bucket it falls in (by the ratio of its bounds, as the buckets are
-        spaced; evenly in the first one); the last bucket answers with where it begins. None where nothing was counted.
+        Milliseconds for each fraction. The times in a bucket count as spread over it, each in the middle of its part (by the
+        ratio of the bounds, as the buckets are spaced; evenly in the first one), so a single time answers every fraction with the
+        middle of its bucket; the last bucket answers with where it begins. None where nothing was counted.
     """
     totals = list(accumulate(counts, initial=0))
     if totals[-1] <= 0:
         return None
-    return [_at(totals, fraction * totals[-1]) for fraction in fractions]
+    return [_at(totals, max(1, math.ceil(fraction * totals[-1]))) for fraction in fractions]
 
 
-def _at(totals: Sequence[int], rank: float) -> float:
-    """The time at a rank; `totals[i]` is how many lie in the buckets before i."""
-    index = min(max(bisect_right(totals, rank), 1), BUCKETS) - 1
-    while index > 0 and totals[index + 1] == totals[index]:
-        index -= 1
+def _at(totals: Sequence[int], rank: int) -> float:
+    """The time of a rank, from 1; `totals[i]` is how many lie in the buckets before i."""
+    index = bisect_left(totals, rank) - 1
     if index == BUCKETS - 1:
         return BOUNDS[-1]
-    share = (rank - totals[index]) / (totals[index + 1] - totals[index])
+    share = (rank - 0.5 - totals[index]) / (totals[index + 1] - totals[index])
     if index == 0:
         return BOUNDS[0] * share
     low, high = BOUNDS[index - 1], BOUNDS[index]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +54,14 @@ def test_percentiles_never_fall(values: list[float], fractions: list[float]) -> 
     found = percentiles(counted(values), sorted(fractions))
     assert found is not None
     assert found == sorted(found)
+
+
+@given(times, st.lists(st.floats(0, 1), min_size=1))
+def test_one_time_answers_every_fraction_alike(ms: float, fractions: list[float]) -> None:
+    """With the middle of its bucket: nothing finer is known."""
+    index = bucket(ms)
+    middle = math.sqrt(BOUNDS[index - 1] * BOUNDS[index]) if index else BOUNDS[0] / 2
+    assert percentiles(counted([ms]), fractions) == pytest.approx([middle] * len(fractions))
 
 
 def test_no_times_no_percentiles() -> None:

@@ -31,7 +31,8 @@ def ids(found: View | list[Handed]) -> list[str]:
 def test_nothing_is_pending(seed: Seed) -> None:
     """Also where no stream was ever made."""
     seed.client.delete(*[seed.keys[name] for name in ("high", "default", "low", "later")])
-    assert view(seed) == View([], view(seed).now_ms, pending=0, retrying=0, stuck=0, looked=0, alive=0, paused=False)
+    found = view(seed)
+    assert found == View([], found.now_ms, pending=0, retrying=0, stuck=0, looked=0, alive=0, paused=False)
 
 
 def test_a_running_task(seed: Seed) -> None:
@@ -220,7 +221,8 @@ def test_few_stuck_tasks_are_found_among_very_many(seed: Seed, monkeypatch: pyte
     monkeypatch.setattr(held, "LOOK_MOST", 60)
     seed.send(300)
     crowd, few = seed.take("w1-a", 295), seed.take("w2-b", 5)
-    seed.worker("w1-a", runs=[(task.address, seed.now() - 1_000 - i) for i, task in enumerate(crowd)])
+    now = seed.now()
+    seed.worker("w1-a", runs=[(task.address, now - 1_000 - i) for i, task in enumerate(crowd)])
     seed.worker("w2-b", "dead")
     found = view(seed, limit=8)
     assert sorted(ids(found)[:5]) == sorted(ids(few))

@@ -29,14 +29,45 @@ def pairs(figures: Stats) -> list[tuple[str, str]]:
         ("success", "-" if figures.success_rate is None else f"{percent(figures.success_rate)} of the last five minutes"),
         ("wait", times(figures.wait_ms)),
         ("run", times(figures.run_ms)),
-        ("totals", ", ".join(f"{number(getattr(figures, f'{name}_total'))} {name}" for name in TOTALS)),
+        ("totals", ", ".join(f"{number(many)} {name}" for name, many in totals(figures))),
         ("workers", workers(figures.workers)),
         ("server", server(figures.server)),
     ]
 
 
-#: The counters that are shown, in the order of a task's life.
-TOTALS: Final = ("sent", "finished", "failed", "retried", "dead", "revived", "expired", "cancelled", "purged")
+def totals(figures: Stats) -> list[tuple[str, int]]:
+    """What has happened since the queue began.
+
+    Tasks first: sent and revived ones are those that are still there, finished, dead, expired, cancelled and purged ones. Then
+    attempts.
+    """
+    # Every letter that came is still there, or was revived or discarded.
+    discarded = figures.dead_total + figures.expired_total - figures.revived_total - figures.dead
+    return [
+        ("sent", figures.sent_total),
+        ("revived", figures.revived_total),
+        ("finished", figures.finished_total),
+        ("dead", figures.dead_total),
+        ("expired", figures.expired_total),
+        ("cancelled", figures.cancelled_total),
+        ("purged", figures.purged_total),
+        ("discarded", max(0, discarded)),
+        ("failed attempts", figures.failed_total),
+        ("retried", figures.retried_total),
+    ]
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of at most `width` characters, broken behind commas and nowhere else."""
+    first, *parts = text.split(", ")
+    lines = [first]
+    for part in parts:
+        lines[-1] += ","
+        if len(lines[-1]) + 1 + len(part) < width:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def number(value: int) -> str:

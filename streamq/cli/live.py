@@ -1,8 +1,8 @@
 """Views that go on until somebody leaves: drawn over and over on a terminal, printed in blocks elsewhere.
 
 A terminal is taken over as a whole screen and given back however the view ends; `q`, Escape or Ctrl-C leave, any other key reads
-anew, a new size is drawn at once. A server that goes away ends no view: what is known of that is shown until it is back. Called
-by `monitor` and `pending --watch`.
+anew, a new size is drawn at once. A server that goes away ends no view: what is known of that is shown until it is back. One that
+was never there is an error, as in every other command. Called by `monitor` and `pending --watch`.
 """
 
 from __future__ import annotations
@@ -42,35 +42,39 @@ def can_take_over(out: Output) -> bool:
 
 
 def on_terminal(
-    console: Console, read: Callable[[], T], draw: Callable[[T | None, str | None], RenderableType], interval: float
+    console: Console, read: Callable[[], T], draw: Callable[[T, str | None], RenderableType], interval: float
 ) -> None:
     """Draw what is read, until somebody leaves.
 
     Args:
         console: the terminal.
         read: reads what is to be drawn.
-        draw: makes a picture of what was read last (None: nothing yet), and of what is wrong with the server (None: nothing).
+        draw: makes a picture of what was read last, and of what is wrong with the server since (None: nothing).
         interval: seconds between two readings.
+
+    Raises:
+        ServerError: the server is not there at the first reading; the terminal has not been taken over yet.
     """
     from rich.live import Live
 
-    value: T | None = None
-    key: bytes | None = None
+    value = read()
+    wrong: str | None = None
     with (
         contextlib.suppress(KeyboardInterrupt),
         Terminal() as terminal,
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
-        while key not in _LEAVE:
-            wrong = None
-            try:
-                value = read()
-            except ServerUnreachable as error:
-                wrong = error.what
+        while True:
             live.update(draw(value, wrong), refresh=True)
             end = time.monotonic() + interval
             while (key := terminal.key(end - time.monotonic())) == _RESIZED:
                 live.refresh()
+            if key in _LEAVE:
+                return
+            try:
+                value, wrong = read(), None
+            except ServerUnreachable as error:
+                wrong = error.what
 
 
 def in_blocks(read: Callable[[], T], block: Callable[[T], Any], interval: float) -> None:
@@ -80,10 +84,16 @@ def in_blocks(read: Callable[[], T], block: Callable[[T], Any], interval: float)
         read: reads what is to be printed.
         block: prints it.
         interval: seconds between two readings.
+
+    Raises:
+        ServerError: the server is not there at the first reading.
     """
     wrong = None
     with contextlib.suppress(KeyboardInterrupt):
+        block(read())
         while True:
+            sys.stdout.flush()
+            time.sleep(interval)
             try:
                 block(read())
                 wrong = None
@@ -91,8 +101,6 @@ def in_blocks(read: Callable[[], T], block: Callable[[T], Any], interval: float)
                 if error.what != wrong:
                     note(error.what)
                 wrong = error.what
-            sys.stdout.flush()
-            time.sleep(interval)
 
 
 class Terminal:

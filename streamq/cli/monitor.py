@@ -82,7 +82,7 @@ def changes(before: Stats | None, now: Stats) -> dict[str, float]:
 @click.option("--interval", type=DURATION, default="1s", show_default=True, metavar="DURATION", help="How often it is read.")
 @click.pass_obj
 def monitor(state: State, *, once: bool, interval: float) -> None:
-    """Watch the queue live: what waits, runs and died, how fast it goes, who works; q or Ctrl-C leaves.
+    """Watch the queue live: what waits, runs and died, how fast it goes, who works; q or Ctrl-C quits.
 
     Where stdout is no terminal, the figures are printed in blocks; with --json, one object each interval.
     """

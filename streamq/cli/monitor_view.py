@@ -1,4 +1,4 @@
-"""The picture of a queue at work, for a terminal of any size: tasks, throughput, times, workers, server. Loads Rich."""
+"""The picture of a queue at work, for a terminal of any size: tasks, throughput, times, totals, workers, server. Loads Rich."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamq.cli.render import STYLES, ago, safe, span
 from streamq.units import duration, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 _LINES: Final = 9
 #: Lines of the screen that are not rows of the table of workers nor the foot: head, upper row, heading and border of the table.
 _AROUND: Final = 1 + (_LINES + 2) + 3
-#: A terminal that is narrower has no room for the panel of times.
+#: A terminal that is narrower has no room for times and totals.
 _NARROW: Final = 72
+#: Lines of the panel of throughput beside its curve: two borders and the rates.
+_RATES: Final = 2 + 4
+#: Lines to spare from which on the curve gets a row of its own.
+_TALL: Final = _RATES + 5
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _SLOTS: Final = 8
 
@@ -37,27 +41,25 @@ class Frame:
     """One picture; it is laid out anew for the size of the terminal whenever it is drawn.
 
     Args:
-        moment: what was read last; None: nothing yet.
+        moment: what was read last.
         wrong: what is wrong with the server; None: nothing.
         interval: seconds between readings; None: this is the only picture, as high as it has to be.
     """
 
-    def __init__(self, moment: Moment | None, wrong: str | None, interval: float | None) -> None:
+    def __init__(self, moment: Moment, wrong: str | None, interval: float | None) -> None:
         self._moment = moment
         self._wrong = wrong
         self._interval = interval
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay it out."""
-        if self._moment is None:
-            yield Text(safe(self._wrong or ""), style="bold red")
-            return
         foot = self._foot(self._moment.stats)
         around = _AROUND + (1 if self._wrong is None else len(foot.wrap(console, options.max_width)))
         rows = None if self._interval is None else max(1, options.max_height - around)
+        spare = 0 if rows is None else max(0, rows - _wanted(self._moment))
         yield self._head(self._moment.stats)
-        yield _upper(self._moment, options.max_width)
-        yield _lower(self._moment, rows)
+        yield from _upper(self._moment, options.max_width, spare)
+        yield _lower(self._moment, rows if spare == 0 else None)
         yield foot
 
     def _head(self, stats: Stats) -> RenderableType:
@@ -68,7 +70,7 @@ class Frame:
         if self._wrong is not None:
             left.append("  server away", style="bold red")
         clock = datetime.fromtimestamp(stats.now_ms / 1000).astimezone().strftime("%H:%M:%S")
-        right = clock if self._interval is None else f"every {duration(self._interval)}  q leaves  {clock}"
+        right = clock if self._interval is None else f"every {duration(self._interval)} · q quits · {clock}"
         line = Table.grid(expand=True)
         line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         line.add_column(no_wrap=True, justify="right")
@@ -82,12 +84,33 @@ class Frame:
         return Text(figures.server(stats.server), style="dim", no_wrap=True, overflow="ellipsis")
 
 
-def _upper(moment: Moment, width: int) -> RenderableType:
-    """Tasks, throughput and times, side by side."""
-    row = Table.grid(expand=True)
-    panels = [_panel("Tasks", _tasks(moment)), _panel("Throughput", Throughput(moment))]
+def _wanted(moment: Moment) -> int:
+    """How many lines the stuck tasks and the workers would take, heading and border of the table not counted."""
+    return max(1, len(moment.stats.workers)) + (len(moment.named) + 2 if moment.named else 0)
+
+
+def _upper(moment: Moment, width: int, spare: int) -> Iterator[RenderableType]:
+    """Tasks, throughput, times and totals, side by side; where much height is to spare, the curve below, in full width."""
+    stats = moment.stats
+    if spare >= _TALL:
+        times = [_panel("Times", _times(stats))] if width >= _NARROW else []
+        yield _row(_panel("Tasks", _tasks(moment)), *times, _panel("Totals", _totals(stats, _LINES)))
+        yield _panel("Throughput", Throughput(moment, spare - _RATES), spare)
+        return
+    lines = _LINES + spare
+    panels: list[RenderableType] = [
+        _panel("Tasks", _tasks(moment), lines + 2),
+        _panel("Throughput", Throughput(moment, lines - 4), lines + 2),
+    ]
     if width >= _NARROW:
-        panels.append(_panel("Times", _times(moment.stats)))
+        left = lines - 4 - 2
+        panels.append(Group(_panel("Times", _times(stats), 4 + 2), _panel("Totals", _totals(stats, left), left + 2)))
+    yield _row(*panels)
+
+
+def _row(*panels: RenderableType) -> RenderableType:
+    """Panels side by side, equally wide."""
+    row = Table.grid(expand=True)
     for _ in panels:
         row.add_column(ratio=1)
     row.add_row(*panels)
@@ -140,24 +163,30 @@ def _tasks(moment: Moment) -> RenderableType:
 
 
 class Throughput:
-    """How fast it goes: what finishes a second, its curve, what is sent and fails, and how much succeeds."""
+    """How fast it goes: what finishes a second, its curve, what is sent and fails, and how much succeeds.
 
-    def __init__(self, moment: Moment) -> None:
+    Args:
+        moment: what was read last.
+        lines: how high the curve is.
+    """
+
+    def __init__(self, moment: Moment, lines: int) -> None:
         self._moment = moment
+        self._lines = lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay it out; the curve takes the whole width."""
         stats, rates = self._moment.stats, self._moment.rates
         finished = rates.get("finished", stats.throughput_per_s)
         yield _grid([(Text("finished", style="bold"), Text(figures.rate(finished), style="bold green"))])
-        for line in curve(self._moment.history, options.max_width, _LINES - 4):
+        for line in curve(self._moment.history, options.max_width, self._lines):
             yield Text(line, style="green", no_wrap=True)
         failed = rates.get("failed")
         success = stats.success_rate
         yield _grid(
             [
                 ("sent", figures.rate(rates["sent"]) if rates else "-"),
-                ("failed", Text("-" if failed is None else figures.rate(failed), style="yellow" if failed else "")),
+                ("failed attempts", Text("-" if failed is None else figures.rate(failed), style="yellow" if failed else "")),
                 ("success, 5 min", Text(figures.percent(success), style="" if success in (None, 1) else "yellow")),
             ]
         )
@@ -174,17 +203,20 @@ def curve(values: Sequence[float], width: int, height: int) -> list[str]:
 
 
 def _times(stats: Stats) -> RenderableType:
-    """How long tasks wait and run, and the totals."""
+    """How long tasks wait and run."""
     grid = Table.grid(expand=True, padding=(0, 1))
     for justify in ("left", "right", "right"):
         grid.add_column(no_wrap=True, justify=justify)
     grid.add_row(Text("5 min", style="dim"), Text("wait", style="bold"), Text("run", style="bold"))
     for name in ("p50", "p95", "p99"):
         grid.add_row(name, span(getattr(stats.wait_ms, name)), span(getattr(stats.run_ms, name)))
-    grid.add_row("", "", "")
-    for name in ("sent", "finished", "retried", "dead"):
-        grid.add_row(Text(name, style="dim"), "", Text(figures.number(getattr(stats, f"{name}_total")), style="dim"))
     return grid
+
+
+def _totals(stats: Stats, lines: int) -> RenderableType:
+    """What has happened since the queue began; where there are few lines, what matters most."""
+    totals = sorted(figures.totals(stats), key=lambda each: each[0] not in {"sent", "finished", "dead"})
+    return _grid([(name, Text(figures.number(many), style="" if many else "dim")) for name, many in totals[:lines]])
 
 
 def _lower(moment: Moment, rows: int | None) -> RenderableType:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--task", "name", metavar="NAME", help="Only tasks of this name.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.  [default: 50; with --claim: all]")
 @click.option("--claim", is_flag=True, help="Hand stuck ones on now, to whoever is free.")
-@click.option("--watch", is_flag=True, help="Go on showing them; q or Ctrl-C leaves.")
+@click.option("--watch", is_flag=True, help="Go on showing them; q or Ctrl-C quits.")
 @click.option("--interval", type=DURATION, default="1s", show_default=True, metavar="DURATION", help="With --watch: how often.")
 @click.pass_obj
 def pending(

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 _ID: Final = 17
 
 
-def picture(view: View, queue: str, limit: int) -> RenderableType:
-    """All that was found."""
-    parts: list[RenderableType] = [_summary(view, queue), _table(view.tasks)]
+def picture(view: View, queue: str, limit: int, wrong: str | None = None) -> RenderableType:
+    """All that was found, and what has been wrong with the server since."""
+    parts: list[RenderableType] = [_summary(view, queue, away=wrong is not None)]
+    if wrong is not None:
+        parts.append(Text(safe(wrong), style="bold red"))
+    parts.append(_table(view.tasks) if view.tasks else Text("\nNothing is pending.", style="dim"))
     if len(view.tasks) == limit < view.pending + view.retrying:
         parts.append(Text(f"The first {limit} are shown; --limit shows more.", style="dim"))
     if view.looked < view.pending:
@@ -36,24 +39,17 @@ def picture(view: View, queue: str, limit: int) -> RenderableType:
     return Group(*parts)
 
 
-def screen(queue: str, limit: int) -> Callable[[View | None, str | None], RenderableType]:
+def screen(queue: str, limit: int) -> Callable[[View, str | None], RenderableType]:
     """What draws a whole screen of it."""
-
-    def draw(view: View | None, wrong: str | None) -> RenderableType:
-        if wrong is not None or view is None:
-            return Group(Text(safe(wrong or ""), style="bold red"), *([picture(view, queue, limit)] if view else []))
-        if not view.tasks:
-            return Group(_summary(view, queue), Text("\nNothing is pending.", style="dim"))
-        return picture(view, queue, limit)
-
-    return draw
+    return lambda view, wrong: picture(view, queue, limit, wrong)
 
 
-def _summary(view: View, queue: str) -> Text:
-    """One line: how much of what."""
+def _summary(view: View, queue: str, *, away: bool) -> Text:
+    """One line: how much of what; where the server is away, of what was known last."""
     running = view.pending - view.stuck
     parts = [
         (f"queue {queue}", "bold"),
+        ("server away", "bold red") if away else None,
         ("paused", STYLES["paused"]) if view.paused else None,
         (f"{view.stuck:,} stuck", STYLES["stuck"] if view.stuck else "dim"),
         (f"{running:,} running", STYLES["running"] if running else "dim"),

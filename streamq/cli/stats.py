@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.pass_obj
 def stats(state: State) -> None:
-    """Print the figures of the queue: what waits, runs and died, how fast it goes, who works, which server."""
+    """Print the figures of the queue: what waits, runs and died, how fast it goes, who works, which server.
+
+    They add up: sent and revived tasks are waiting, scheduled, running, retrying, finished, dead, expired, cancelled or purged.
+    """
     found = Reader(state).read()
     if state.json:
         state.out.write(found)
         return
-    state.out.pairs(figures.pairs(found))
+    pairs = figures.pairs(found)
+    if state.out.rich:
+        room = state.out.console.width - max(len(name) for name, _ in pairs) - 2
+        pairs = [(name, figures.wrapped(value, room)) for name, value in pairs]
+    state.out.pairs(pairs)
     if found.workers:
         state.out.line("")
         state.out.rows(found.workers, figures.worker_columns(found.now_ms))

@@ -63,7 +63,9 @@ def test_stats_for_people(streamq: Program, lively: Seed, queue_name: str) -> No
     assert lines["waiting"] == "3 (0 high, 3 default, 0 low)"
     assert lines["success"] == "66.67% of the last five minutes"
     assert lines["run"].startswith("p50 ")
-    assert lines["totals"].startswith("11 sent, 2 finished, 2 failed, 1 retried, 1 dead, ")
+    assert lines["totals"] == (
+        "11 sent, 0 revived, 2 finished, 1 dead, 0 expired, 0 cancelled, 0 purged, 0 discarded, 2 failed attempts, 1 retried"
+    )
     assert lines["workers"] == "1 alive (1 process), 1 lost"
     assert lines["server"].startswith("valkey ")
     assert len(done.out.split("\n\n")[1].splitlines()) == 3
@@ -141,11 +143,30 @@ def test_monitor_is_drawn_anew_for_another_size(streamq: Program, lively: Seed) 
         assert screen.ended() == 0
 
 
+@pytest.mark.parametrize("command", ["monitor", "pending --watch"])
+def test_no_screen_is_taken_for_a_server_that_was_never_there(alone: Program, command: str) -> None:
+    """The error stands in the terminal, below the command."""
+    done = alone.on_terminal(*command.split(), "--url", "redis://127.0.0.1:1/0")
+    assert done.status == 3
+    assert "no server answers at redis://127.0.0.1:1/0" in done.out
+    assert "\x1b[?1049h" not in done.out
+
+
+def test_stats_breaks_its_lines_at_commas(streamq: Program, lively: Seed) -> None:
+    """On a terminal of 80 columns no name or number is cut in two."""
+    shown = streamq.on_terminal("stats", COLUMNS="80", TERM="dumb").out
+    begin = shown.index("totals")
+    totals = shown[begin : shown.index("\nworkers", begin)].splitlines()
+    assert len(totals) > 1
+    assert max(map(len, totals)) <= 80
+    assert all(line.endswith(",") for line in totals[:-1])
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_a_signal_gives_the_screen_back(streamq: Program, number: int, status: int) -> None:
     """Ctrl-C leaves as q does; SIGTERM ends."""
     with Screen(streamq, "monitor") as screen:
-        screen.shows("q leaves")
+        screen.shows("q quits")
         screen.process.send_signal(number)
         assert screen.ended() == status
     assert screen.was_given_back
@@ -166,10 +187,12 @@ def test_monitor_outlives_its_server(alone: Program) -> None:
     assert alone("server", "stop").status == 0
 
 
-@pytest.mark.parametrize("command", ["stats", "monitor", "pending", "workers", "queues", "dead"])
+_VIEWS = ["stats", "monitor", "monitor --once", "pending", "pending --watch", "workers", "queues", "dead list"]
+
+
+@pytest.mark.parametrize("command", _VIEWS)
 def test_a_server_that_is_not_there(alone: Program, command: str) -> None:
-    """Exit status 3, one line and a hint; nothing is printed on stdout."""
-    arguments = {"dead": ["dead", "list"], "monitor": ["monitor", "--once"]}.get(command, [command])
-    done = alone(*arguments, "--url", "redis://127.0.0.1:1/0")
+    """Exit status 3, one line and a hint; nothing is printed on stdout, and nothing is waited for."""
+    done = alone(*command.split(), "--url", "redis://127.0.0.1:1/0")
     assert (done.status, done.out) == (3, "")
     assert [line.partition(":")[0] for line in done.err.splitlines()] == ["streamq", "hint"]

@@ -140,14 +140,14 @@ def test_watch_prints_blocks_in_a_pipe(streamq: Program, seed: Seed) -> None:
 
 
 def test_watch_outlives_its_server(alone: Program) -> None:
-    """What is wrong is shown until the server is back."""
+    """What is wrong is shown, over what was known last, until the server is back."""
     assert alone("server", "start").status == 0
     with Screen(alone, "pending", "--watch", "--interval", "50ms") as screen:
         screen.shows("Nothing is pending.")
         assert alone("server", "stop").status == 0
-        screen.shows("was stopped")
+        screen.shows("server away")
         assert alone("server", "start").status == 0
-        wait_until(lambda: "was stopped" not in screen.now and "Nothing is pending." in screen.now, "it goes on")
+        wait_until(lambda: "server away" not in screen.now and "Nothing is pending." in screen.now, "it goes on")
         screen.press(b"q")
         assert screen.ended() == 0
     assert alone("server", "stop").status == 0

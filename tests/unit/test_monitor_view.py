@@ -11,6 +11,7 @@ from rich.console import Console
 from streamq.cli.figures import number, percent, rate, times, workers
 from streamq.cli.monitor import Moment, changes
 from streamq.cli.monitor_view import Frame, curve
+from streamq.pending import Pending
 from streamq.server.probe import Facts
 from streamq.stats import Percentiles, Stats, Waiting, Worker
 
@@ -28,7 +29,7 @@ STATS = Stats(
 MOMENT = Moment(STATS, stuck=0, named=[], rates={}, history=tuple(float(i % 17) for i in range(300)))
 
 
-def drawn(moment: Moment | None, size: tuple[int, int], wrong: str | None = None, interval: float | None = 1) -> list[str]:
+def drawn(moment: Moment, size: tuple[int, int], wrong: str | None = None, interval: float | None = 1) -> list[str]:
     """The lines of a picture."""
     console = Console(file=io.StringIO(), width=size[0], height=size[1], force_terminal=True, color_system=None)
     console.print(Frame(moment, wrong, interval))
@@ -40,7 +41,7 @@ def drawn(moment: Moment | None, size: tuple[int, int], wrong: str | None = None
 def test_it_fits_the_terminal(size: tuple[int, int]) -> None:
     """However many workers there are: what has no room is counted."""
     lines = drawn(MOMENT, size)
-    assert len(lines) == min(size[1], 56)
+    assert len(lines) == size[1]
     assert max(map(len, lines)) <= size[0]
     shown = sum(" 4711 " in line for line in lines)
     assert (f"and {40 - shown} more" in lines[-2]) == (shown < 40)
@@ -54,7 +55,29 @@ def test_what_is_wrong_is_said_in_full() -> None:
     assert len(lines) == 24
     assert "server away" in lines[0]
     assert "".join(lines[-3:]).replace(" ", "") == wrong.replace(" ", "")
-    assert drawn(None, (80, 24), wrong)[0].startswith("no server answers")
+
+
+@pytest.mark.parametrize("size", [(60, 40), (80, 40), (120, 40), (120, 36)])
+@pytest.mark.parametrize("stuck", [0, 3])
+def test_the_curve_takes_the_height_that_workers_leave(size: tuple[int, int], stuck: int) -> None:
+    """No part of a high terminal is empty, and all workers show."""
+    named = [Pending(id="d1-1", task="a", args={}, deliveries=1, max_deliveries=5, state="stuck", priority=None, crashes=0,
+                     error=None, next="handed on", address="d1-1")] * stuck  # fmt: skip
+    moment = MOMENT._replace(stats=replace(STATS, workers=[WORKER] * 2), stuck=stuck, named=named)
+    lines = drawn(moment, size)
+    assert len(lines) == size[1]
+    assert max(map(len, lines)) <= size[0]
+    assert sum(" 4711 " in line for line in lines) == 2
+    assert sum("handed on" in line for line in lines) == stuck
+    assert any("discarded" in line for line in lines)
+
+
+def test_times_and_totals_are_apart() -> None:
+    """Where there is little room, the totals that matter most."""
+    text = "\n".join(drawn(MOMENT, (80, 24)))
+    assert "─ Times ─" in text
+    assert "─ Totals ─" in text
+    assert "every 1s · q quits · " in text
 
 
 def test_once_it_is_as_high_as_it_has_to_be() -> None:

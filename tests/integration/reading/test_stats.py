@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from streamq import stats
+from streamq.cli.figures import totals as totals_of
 from streamq.server.probe import probe
 from streamq.stats import Percentiles, Stats, Waiting
 from tests.seeds import MINUTE_MS, Life, Seed
@@ -94,6 +95,16 @@ def test_the_figures_add_up_after_anything(seed: Seed) -> None:
     figures = read(seed)
     assert figures.sent_total + figures.revived_total == there_or_ended(figures)
     assert min(figures.revived_total, figures.expired_total, figures.cancelled_total, figures.purged_total, figures.running) > 0
+
+
+def test_what_was_discarded_shows_in_the_totals(seed: Seed) -> None:
+    """Every letter that came is still there, or was revived or discarded."""
+    discarded, revived, *_ = seed.dead(3)
+    seed.dead(1, "expired")
+    assert seed.run.discard(discarded)
+    seed.run.revive(revived)
+    totals = dict(totals_of(read(seed)))
+    assert [totals[name] for name in ("dead", "expired", "revived", "discarded")] == [3, 1, 1, 1]
 
 
 def test_percentiles_and_success_come_from_the_endings_of_five_minutes(seed: Seed) -> None:

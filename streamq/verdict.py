@@ -140,8 +140,10 @@ def decide(
 
 
 def error_text(error: BaseException) -> str:
-    """Return `TypeName: message`, at most `ERROR_MOST` bytes, whatever the exception's own `__str__` does."""
+    """Return `TypeName: message`, of a `Discard` its reason, at most `ERROR_MOST` bytes, whatever its own `__str__` does."""
     name = type(error).__name__
+    if isinstance(error, Discard) and error.reason:
+        return _head(error.reason, ERROR_MOST)
     try:
         message = str(error)
     except Exception as broken:  # noqa: BLE001 - a handler's exception may fail at anything, and the task must still be settled

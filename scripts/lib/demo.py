@@ -39,6 +39,8 @@ OPERATIONS: tuple[dict[str, Any], ...] = (
     {"steps": [{"operation": "thumbnail", "width": 800, "height": 800}, {"operation": "rotate", "angle": 90}]},
     {"steps": [{"operation": "thumbnail", "width": 640, "height": 640}, {"operation": "grayscale"}]},
 )
+#: Stands in a folder that a demonstration has made, and may therefore remove.
+MARKER = ".streamq-demo"
 console = Console()
 
 
@@ -84,10 +86,13 @@ class Demo:
 
     def prepare(self) -> None:
         """An empty folder with photographs of several sizes."""
-        if self.folder.exists():
+        if self.folder.exists() and any(self.folder.iterdir()):
+            if not (self.folder / MARKER).exists():
+                raise SystemExit(f"{self.folder} was not made by the demonstration: it is left as it is; name another --folder")
             self.streamq("server", "stop")
             shutil.rmtree(self.folder)
         self.photos.mkdir(parents=True)
+        (self.folder / MARKER).write_text("This folder is made anew by each demonstration.\n")
         (self.folder / "config.yaml").write_text("images:\n  roots: [.]\nproduce:\n  output: processed\n")
         with console.status("making photographs from the samples"):
             made = photos.make(self.photos)
@@ -141,12 +146,21 @@ class Demo:
                     raise SystemExit(f"worker2 ended: {(self.folder / 'worker2.log').read_text()[-2000:]}")
 
     def kill(self, name: str) -> set[str]:
-        """Ends a worker with all its processes at once; returns the ids of the tasks that it left unfinished."""
+        """Ends a worker with all its processes at once, while it has tasks; returns the ids of those that it left unfinished.
+
+        It is stopped first, so that what it holds can be read before another worker has taken it over.
+        """
         worker = self.workers.pop(name)
+        held: set[str] = set()
+        while not held and worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGSTOP)
+            rows = map(json.loads, self.streamq("pending", "--json", "--limit", "1000").splitlines())
+            held = {row["id"] for row in rows if row.get("worker") == name and row["state"] != "retrying"}
+            if not held:
+                os.killpg(worker.pid, signal.SIGCONT)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
-        rows = map(json.loads, self.streamq("pending", "--json", "--limit", "1000").splitlines())
-        return {row["id"] for row in rows if row.get("worker") == name}
+        return held
 
     def look(self) -> View:
         """The figures of the queue."""
@@ -174,7 +188,7 @@ class Demo:
                 stats["dead"] or pending or any(stats["waiting"].values()) or stats["retrying"]
             ),
             "sent = finished": stats["sent_total"] == stats["finished_total"] == len(sent),
-            "all that the killed worker held was finished by the other": recovered == len(held),
+            "all that the killed worker held was finished by the other": 0 < len(held) == recovered,
             "the worker stopped in order": stopped == 0,
         }
         table = Table(show_header=False, box=None, padding=(0, 2))
@@ -218,7 +232,7 @@ class Demo:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
-        if self.folder.exists():
+        if (self.folder / MARKER).exists():
             self.streamq("server", "stop")
 
 
@@ -266,8 +280,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".demo", help="made anew at each run (default .demo)")
     options = parser.parse_args()
     demo = Demo(options.folder.resolve(), options.tasks, options.processes)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         whole = demo.run()
+    except KeyboardInterrupt:
+        sys.exit(130)
     finally:
         demo.close()
     sys.exit(0 if whole else 1)

@@ -141,8 +141,11 @@ def broken_is_bad(what: str) -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise BadImage(f"{what} is no image, or of no format that is read", hint=f"Formats are: {', '.join(FORMATS)}.") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage(f"{what} has more pixels than an image may have: {error}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # Pillow's bound is ours or wider: see tasks.build
+        raise BadImage(
+            f"{what} has more pixels than images.limits.pixels allows",
+            hint="Raise images.limits.pixels if the file can be trusted.",
+        ) from None
     except Exception as error:  # decoders raise what the libraries below them do: SyntaxError, struct.error, zlib.error, ...
         if isinstance(error, OSError) and error.errno is not None:
             raise

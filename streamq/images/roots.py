@@ -102,14 +102,17 @@ class Roots:
         """Open a source for reading and yield its descriptor, which is closed at the end.
 
         Raises:
-            ForbiddenPath: it lies outside of the input roots, or is no ordinary file.
-            OSError: it is missing or cannot be read: trying again may help.
+            ForbiddenPath: it lies outside of the input roots, may not be read, or is no ordinary file.
+            OSError: it is missing or the disk fails: trying again may help.
         """
         located = self.source(written)
-        with _explained(f"source {written}"), opened_folder(located, _PASS) as folder:
-            name = located.below.name
-            _ordinary(os.stat(name, dir_fd=folder, follow_symlinks=False), f"source {written}")
-            descriptor = os.open(name, _READ, dir_fd=folder)
+        try:
+            with _explained(f"source {written}"), opened_folder(located, _PASS) as folder:
+                name = located.below.name
+                _ordinary(os.stat(name, dir_fd=folder, follow_symlinks=False), f"source {written}")
+                descriptor = os.open(name, _READ, dir_fd=folder)
+        except PermissionError:
+            raise ForbiddenPath(f"source {written} may not be read by the worker: permission denied") from None
         try:
             _ordinary(os.fstat(descriptor), f"source {written}")
             yield descriptor

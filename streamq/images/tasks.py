@@ -146,7 +146,13 @@ class ImageTask:
     def _record(self, result: ImageResult, work: Work, started: float, ctx: Context) -> None:
         row = msgspec.to_builtins(result)
         del row["elapsed_ms"]
-        row |= {"queue": self._settings.queue.name, "id": ctx.id, "operation": "-".join(work.names), "worker": ctx.worker, "attempts": ctx.delivery}
+        row |= {
+            "queue": self._settings.queue.name,
+            "id": ctx.id,
+            "operation": "-".join(work.names),
+            "worker": ctx.worker,
+            "attempts": ctx.delivery,
+        }
         row |= {"started_ms": round(started * 1000), "finished_ms": round(time.time() * 1000)}
         self.catalogue.record(row, ctx.fence)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("streamq.worker")
 
 #: Longest pause between two heartbeats, in seconds.
-BEAT_MOST: Final = 5.0
+BEAT_MOST: Final = 1.0
 #: How often an error of the server is told, in seconds.
 _TELL: Final = 5.0
 

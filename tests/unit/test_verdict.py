@@ -83,7 +83,7 @@ def test_a_snooze_is_granted_at_the_limit_too() -> None:
 
 def test_a_discard_is_final() -> None:
     """One try, and the reason is the error; where it came from another exception, the traceback is kept."""
-    assert verdict(Discard("no image"), deliveries=1) == Verdict("bury", 0, "error", "Discard: no image", "")
+    assert verdict(Discard("no image"), deliveries=1) == Verdict("bury", 0, "error", "no image", "")
     with pytest.raises(Discard) as caught:
         raise Discard("no image") from ValueError("bad header")
     assert "bad header" in verdict(caught.value).traceback

@@ -85,7 +85,7 @@ def test_a_task_that_was_discarded_cancelled_or_unknown_is_told(app: App, server
     def discarded() -> None:
         raise Discard("not an image")
 
-    with TinyWorker(server, queue_name, app.registry), pytest.raises(TaskFailed, match="dead: Discard: not an image"):
+    with TinyWorker(server, queue_name, app.registry), pytest.raises(TaskFailed, match="dead: not an image"):
         discarded.enqueue().result(timeout=30)
     job = discarded.enqueue()
     assert job.cancel()

@@ -21,7 +21,7 @@ def test_a_verdict_is_carried_out(shop: Workshop) -> None:
     dead = shop.dead
     assert dead.keys() == {discarded, failed}
     assert dead[discarded]["reason"] == "error"
-    assert dead[discarded]["error"] == "Discard: never"
+    assert dead[discarded]["error"] == "never"
     assert dead[discarded]["deliveries"] == 1
     assert dead[failed]["deliveries"] == 3
     assert [attempt["delivery"] for attempt in dead[failed]["attempts"]] == [1, 2, 3]

@@ -139,7 +139,7 @@ def unreadable(path: Path) -> None:
     """A folder that cannot be written to, with a file that cannot be read."""
     with anybody():
         roots = Roots([path], path)
-        with pytest.raises(PermissionError, match=r"source a\.jpg"):
+        with pytest.raises(ForbiddenPath, match=r"source a\.jpg may not be read"):
             read(roots, "a.jpg")
         with (
             pytest.raises(PermissionError, match=r"output .*/new/out\.jpg"),

@@ -127,7 +127,7 @@ class Transitions:
         return int(self.run("open"))
 
     def take(self, consumer: str, want: int, due_first: int, order: str) -> Taken:
-        """Hands out `want` tasks at most, priorities in `order` (letters), in each `due_first` due ones at most before new ones."""
+        """Hands out `want` tasks at most, priorities in `order` (letters), in each at most `due_first` due ones before new."""
         state, now, parked, fresh, next_due = self.run("take", consumer, want, due_first, order)
         tasks = [Handed(address.decode(), *rest) for address, *rest in parked]
         for letter, entries in fresh:

@@ -44,7 +44,6 @@ class Card(msgspec.Struct, frozen=True):
     #: It runs suspects, one by one, and nothing else.
     quarantine: bool = False
 
-
     @property
     def process(self) -> Process:
         """Which process it is."""

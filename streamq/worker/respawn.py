@@ -1,6 +1,7 @@
 """When a child that died may be replaced: at once, unless they keep dying before they have done anything.
 
-One that had finished tasks was ended by another of its tasks, which is bounded by its own limit: the tasks behind it must not wait.
+One that had finished tasks was ended by another of its tasks, which is bounded by its own limit: the tasks behind it must not
+wait.
 """
 
 from __future__ import annotations

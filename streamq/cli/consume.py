@@ -9,6 +9,9 @@ import logging
 import os
 import re
 import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +22,8 @@ from streamq.errors import UsageError
 from streamq.keys import is_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamq.cli.state import State
     from streamq.config import Settings
 
@@ -47,7 +52,7 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 @click.option("--prefetch", type=click.IntRange(0, 10_000), help="Tasks held beyond those that run.  [default: measured]")
 @click.option("--reload", is_flag=True, help="Start anew when a Python file below this folder changes.")
 @click.pass_obj
-def consume(  # noqa: PLR0917 - an option each
+def consume(
     state: State,
     name: str | None,
     processes: int | None,
@@ -81,6 +86,7 @@ def consume(  # noqa: PLR0917 - an option each
         lease=lease,
         prefetch=prefetch,
     )
+    _find(settings.worker.tasks)
     set_up(settings.log)
     state.announce()
     worker = settings.worker
@@ -94,6 +100,27 @@ def consume(  # noqa: PLR0917 - an option each
     supervisor = Supervisor(settings, state.endpoint, options)
     _log.info("%s: %d process%s; Ctrl-C stops it", options.name, options.processes, "es" * (options.processes != 1))
     return supervisor.run()
+
+
+def _find(modules: Sequence[str]) -> None:
+    """Look for the modules of tasks before any process is started, and import none.
+
+    Whether a module inside a package exists is told only by importing the package, which is left to the processes, as is
+    whatever else is wrong with a module.
+
+    Raises:
+        UsageError: there is none of such a name.
+    """
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        for name in modules:
+            top = name.partition(".")[0]
+            if top and top not in sys.modules and not name.endswith(".py") and find_spec(top) is None:
+                what = f"no module named {name} in {here} or among the installed ones"
+                raise UsageError(what, hint="is it spelled as in `import`?")
+    finally:
+        sys.path.remove(here)
 
 
 def _with(settings: Settings, debug: bool, **changes: object) -> Settings:  # noqa: FBT001

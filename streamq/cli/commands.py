@@ -123,7 +123,7 @@ def program() -> Program:
     return Program(
         NAME,
         params=[*options.everywhere(), shown],
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         help="A task queue on Redis Streams that cannot lose a task.\n\n"
         "Begin with `streamq produce`, `streamq consume --name worker1` and `streamq monitor`: no server has to be installed.",
     )

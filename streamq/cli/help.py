@@ -12,6 +12,7 @@ import click
 from rich_click import RichCommand, RichContext, RichGroup, RichHelpConfiguration
 
 from streamq.cli.options import everywhere
+from streamq.cli.sections import SHARED, Sectioned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,17 @@ class _Group(RichGroup):
         return list(self.commands)
 
 
+def _groups(ctx: click.Context) -> list[Any]:
+    """The options of a command by their headings, in Rich's form."""
+    command = ctx.command
+    if isinstance(command, Sectioned):
+        return [{"name": title, "options": [each.opts[-1] for each in of]} for title, of in command.grouped(ctx).items()]
+    shared = [name for option in everywhere() for name in option.opts]
+    options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
+    own = [param.opts[-1] for param in options if not {*param.opts} & {*shared}]
+    return [{"name": "Options of this command", "options": own}, {"name": SHARED, "options": shared}]
+
+
 def page(ctx: click.Context, commands: Mapping[str, str]) -> str:
     """The help page of the command of a context.
 
@@ -32,19 +44,12 @@ def page(ctx: click.Context, commands: Mapping[str, str]) -> str:
         commands: name -> short help of the commands below it.
     """
     command = ctx.command
-    shared = [name for option in everywhere() for name in option.opts]
-    options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
-    own = [param.opts[-1] for param in options if not {*param.opts} & {*shared}]
-    groups: list[Any] = [
-        {"name": "Options of this command", "options": own},
-        {"name": "Options of every command", "options": shared},
-    ]
     config = RichHelpConfiguration(
         text_markup="ansi",
         text_emojis=False,
-        max_width=110,
+        max_width=100,
         commands_before_options=True,
-        option_groups={"*": groups},
+        option_groups={"*": _groups(ctx)},
     )
     parts: dict[str, Any] = {
         "name": command.name,

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from streamq.cli.options import DURATION
 from streamq.cli.render import compact, note
+from streamq.cli.sections import Sectioned
 from streamq.cli.sources import STDIN, Refused
 from streamq.errors import UsageError
 from streamq.keys import PRIORITIES
@@ -45,6 +46,12 @@ PARAMETERS: Final = {
 }
 
 
+_FILE: Final = (
+    "Send the tasks of a file, or of stdin (-): a JSON object a line with task, args, and where wanted "
+    "priority, delay, at, timeout, max, expires, unique."
+)
+
+
 def _parameters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each parameter of the image task."""
     for name, (kind, text) in reversed(PARAMETERS.items()):
@@ -55,7 +62,17 @@ def _parameters(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+#: Headings of the help page -> the options below each.
+SECTIONS: Final = {
+    "What to send": ["recursive", "null", "task_name", "task_args", "task_file"],
+    "Image operations": ["operation", "preset", "steps", *PARAMETERS],
+    "Results of images": ["output", "template"],
+    "When and how often it runs": ["priority", "delay", "at", "expires", "timeout", "max_deliveries", "unique"],
+    "How it is sent": ["wait", "dry_run", "on_full"],
+}
+
+
+@click.command(cls=Sectioned, sections=SECTIONS)
 @click.argument("sources", nargs=-1, metavar="[SOURCE|-]...")
 @click.option("-r", "--recursive", is_flag=True, help="Enter folders in folders.")
 @click.option("-0", "--null", is_flag=True, help="Paths on stdin have a NUL behind each, as `find -print0` writes them.")
@@ -67,7 +84,7 @@ def _parameters(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--name", "template", metavar="TEMPLATE", help="Names of the results.  [default: produce.name]")
 @click.option("--task", "task_name", metavar="NAME", help="Send this task instead of images.")
 @click.option("--args", "task_args", metavar="JSON", help="Its arguments, a JSON object.")
-@click.option("--file", "task_file", metavar="FILE", help="Send the tasks of a file, or of stdin (-): a JSON object a line.")
+@click.option("--file", "task_file", metavar="FILE", help=_FILE)
 @click.option("--priority", type=click.Choice(PRIORITIES), help="Priority.  [default: produce.priority, default]")
 @click.option("--delay", type=DURATION, metavar="DURATION", help="Not before so much time: 30s, 10m, 1h30m.")
 @click.option("--at", metavar="TIME", help="Not before this time: 18:30, 2027-03-01T08:30, +10m.")
@@ -89,7 +106,8 @@ def produce(state: State, /, **given: Any) -> int:
     Without SOURCE: what produce.sources of the configuration names, else the sample photographs that the package carries.
     Without --operation, --preset or --steps: a thumbnail of at most 800 x 800 pixels.
 
-    Exit status 1: a source cannot be sent, or the queue is full; the others are sent.
+    Exit status 1: a source cannot be sent, or the queue is full; the others are sent. Whoever reads the output may go (| head):
+    all are sent nevertheless.
     """
     from streamq.cli.sending import Sending
 

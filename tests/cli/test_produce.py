@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+import click
 import pytest
 
-from streamq.cli.produce import PARAMETERS
+from streamq.cli.produce import PARAMETERS, SECTIONS, produce
 from streamq.images.operations import OPERATIONS
 from streamq.images.roots import SAMPLES
 from tests.cli.conftest import Program
@@ -224,6 +225,18 @@ def test_every_parameter_of_every_operation_has_an_option() -> None:
     """Those of the image task itself included, and no other."""
     fields = {name for kind in OPERATIONS.values() for name in kind.__struct_fields__}
     assert set(PARAMETERS) == fields | {"format", "quality", "background"}
+
+
+def test_the_help_page_has_its_options_in_sections(alone: Program) -> None:
+    """Each of its own below one heading, in a pipe and on a terminal; the fields of a file are named."""
+    named = [name for names in SECTIONS.values() for name in names]
+    own = {param.name for param in produce.params if isinstance(param, click.Option) and param.expose_value}
+    assert len(named) == len(own)
+    assert set(named) == own
+    for page in (alone("produce", "--help").out, alone.on_terminal("produce", "--help", NO_COLOR="1").out):
+        places = [page.index(title) for title in (*SECTIONS, "Options of every command")]
+        assert places == sorted(places)
+        assert "priority, delay, at," in page
 
 
 def test_any_task_with_all_its_options(streamq: Program, seed: Seed) -> None:

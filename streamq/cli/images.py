@@ -72,7 +72,7 @@ class ImageTasks:
 
     def _check_folder(self) -> None:
         try:
-            self._target(self._folder)
+            self._target(str(self.folder))
         except UsageError as error:
             what = f"the folder of the results, {self.folder}, lies outside of the output root {self._roots.output}"
             raise UsageError(what, hint=error.hint or "Set images.output to write elsewhere.") from None

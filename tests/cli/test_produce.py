@@ -182,6 +182,14 @@ def test_the_output_folder_is_relative_to_where_the_command_is_typed(streamq: Pr
     assert line["args"] == {"source": "in/a.jpg", "output": "in/out/a-7.jpg", "operation": "resize", "width": 7}
 
 
+def test_the_configured_folder_is_relative_to_the_output_root(streamq: Program) -> None:
+    """Which may lie inside of the folder that sources are relative to."""
+    streamq.touch("a.jpg")
+    (streamq.folder / "config.yaml").write_text("images: {output: results}\n", encoding="utf-8")
+    [line] = streamq("produce", "a.jpg", "--operation", "flip", "--json", "--dry-run").lines
+    assert line["args"]["output"] == "results/processed/a_flip.jpg"
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [

@@ -36,6 +36,9 @@ T = TypeVar("T")
 
 #: Longest blocked read, in seconds: how long a stop may have to wait for it.
 BLOCK: Final = 1.0
+#: How long one whose slots of one kind are busy lets others have a task of that kind that it has handed back, in seconds: longer
+#: than a blocked read, behind which they find it.
+REST: Final = 1.5
 #: How often a paused queue is looked at, in seconds.
 PAUSED: Final = 0.5
 #: Most tasks of one take.
@@ -102,6 +105,7 @@ class Fetcher:
         self._stop = threading.Event()
         self._turns = itertools.cycle(_FIRST)
         self._takes = 0
+        self._resting_until = 0.0
         self._thread = Part(self._work, "fetcher")
 
     def start(self) -> None:
@@ -147,7 +151,7 @@ class Fetcher:
         """How many tasks have room: in the free slots, and in the buffer behind them once all are busy."""
         free = [self._free(slots) for slots in self._slots.values()]
         if min(free) <= 0:
-            return 1 if max(free) > 0 and self._mixed_room() else 0
+            return int(max(free) > 0 and self._mixed_room())
         return min(*free, TAKE_MOST)
 
     def _free(self, slots: Slots) -> int:
@@ -156,8 +160,11 @@ class Fetcher:
         return 0 if depth and slots.buffered() > depth // 2 else slots.slots + depth - slots.load()
 
     def _mixed_room(self) -> bool:
-        """With both kinds of handlers, one kind may be busy: then a single task of the wrong kind may wait for it, not more."""
-        return all(slots.load() <= slots.slots for slots in self._slots.values())
+        """With both kinds of handlers, one kind may be busy: then a single task of the wrong kind may wait for it, not more.
+
+        Nor again and again: the one that was handed back because it had waited too long is another worker's turn.
+        """
+        return time.monotonic() > self._resting_until and all(slots.load() <= slots.slots for slots in self._slots.values())
 
     def _take(self, want: int) -> None:
         """Takes at most so many tasks."""
@@ -238,6 +245,7 @@ class Fetcher:
                 stale = [run for run in runs if run.taken < late]
                 if stale:
                     self._prefetch.stall()
+                    self._resting_until = time.monotonic() + REST
                     self._hand_back(stale)
 
     def _hand_back(self, runs: list[Run]) -> None:

@@ -143,6 +143,21 @@ class Clock:
         return self.now - since
 
 
+def test_a_thread_of_the_worker_that_fails_takes_its_process_with_it() -> None:
+    """Whatever else runs there; what had been printed is not lost, and the traceback tells where it was."""
+    code = (
+        "import threading; from streamq.worker.part import Part\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "print('printed')\n"
+        "def fail(): raise ValueError('a bug')\n"
+        "Part(fail, 'fetcher').start(); threading.Event().wait()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "printed\n")
+    assert "the thread fetcher" in ended.stderr
+    assert "ValueError: a bug" in ended.stderr
+
+
 # Pauses
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 
+import psutil
 import pytest
 
 from streamq.server import embedded
@@ -38,7 +39,10 @@ def test_a_server_killed_under_load_is_revived_by_whoever_needs_it(durable: Work
         producer.start()
     for done in (60, 160, 260):
         wait_until(lambda done=done: len(durable.lines("end")) >= done, f"{done} tasks have run\n{durable.logs}")  # type: ignore[misc]
-        kill_server(durable.data)
+        killed = servers_of(durable.data)
+        for server in killed:
+            server.kill()
+        wait_until(lambda killed=killed: not any(map(psutil.Process.is_running, killed)), "it is gone")  # type: ignore[misc]
     for producer in producers:
         producer.join()
     figures = durable.settled()

@@ -67,3 +67,4 @@ class Comparison:
             if noticed < asked and noticed < self._taking.since:
                 _log.warning("%s: was handed out, but the reply was lost; handed back", address)
                 self._settler.put(Park(address, theirs[address], 0, "release"))
+                self._strangers[address] = now

@@ -52,21 +52,23 @@ def test_a_server_killed_under_load_is_revived_by_whoever_needs_it(durable: Work
 
 
 def test_a_server_that_was_stopped_on_purpose_is_waited_for(own: Workshop) -> None:
-    """Workers do not start it again; when it is started, they go on with what they have."""
+    """Workers do not start it again; when it is started, they go on with what they have, and so does a handler that asks it."""
     own.send_numbered("hold", [1, 2])
+    own.send_numbered("guarded", [3])
     own.send_numbered("work", range(10, 20))
-    worker = own.start("w1", slots=2)
-    own.happened("start", 1)
-    own.happened("start", 2)
+    worker = own.start("w1", slots=3)
+    for n in (1, 2, 3):
+        own.happened("start", n)
     assert own.streamq("server", "stop").returncode == 0
     own.open()
     own.happened("end", 1)
     own.happened("end", 2)
     worker.said("server away")
     assert not servers_of(own.data)
+    assert not own.lines("end", 3)
     assert own.streamq("server", "start").returncode == 0
     figures = own.settled()
-    assert figures.finished_total == 12
+    assert (figures.finished_total, figures.failed_total) == (13, 0)
     assert set(own.count("start").values()) == {1}
     assert worker.stop() == 0
 

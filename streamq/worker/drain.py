@@ -45,7 +45,8 @@ class Drain:
         if left.waiting or left.scheduled_due or left.retrying > left.unknown:
             return False
         if left.unknown:
-            return self._give_up(f"{left.unknown} tasks are left that no worker knows (--tasks names the module that has them)")
+            tasks = "1 task is" if left.unknown == 1 else f"{left.unknown} tasks are"
+            return self._give_up(f"{tasks} left that no worker knows (--tasks names the module that has them)")
         _log.info("drained: nothing is left to do")
         return True
 

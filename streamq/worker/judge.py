@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from streamq import wire
 from streamq.replies import Handed
 from streamq.transitions import Bury, Park
+from streamq.units import duration
 from streamq.worker.run import Run
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Judge:
     def _unknown(self, handed: Handed, name: str, now_ms: int) -> Park | Bury:
         since = handed.unknown_ms or now_ms
         if now_ms - since >= self._unknown_ms:
-            days = self._unknown_ms / 1000
-            return _bury(handed, name, "unknown-task", f"no worker has known task {name} for {days:g} s")
+            return _bury(handed, name, "unknown-task", f"no worker has known task {name} for {duration(self._unknown_ms / 1000)}")
         doublings = min(handed.forgiven, 10)
         return Park(handed.address, handed.count, min(UNKNOWN_FIRST_MS << doublings, UNKNOWN_MOST_MS), "unknown")
 

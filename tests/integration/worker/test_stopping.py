@@ -153,7 +153,7 @@ def test_what_cannot_be_drained_is_said(shop: Workshop, paused: bool) -> None:  
         shop.app.queue.pause()
     worker = shop.start("w1", "--drain")
     assert worker.ended() == 1
-    assert ("the queue is paused" if paused else "1 tasks are left that no worker knows") in worker.log
+    assert ("the queue is paused" if paused else "1 task is left that no worker knows") in worker.log
     assert not shop.ledger
     assert shop.checked().finished_total == 0
 

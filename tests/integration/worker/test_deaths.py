@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import signal
 
+import psutil
 import pytest
 
 from tests.conftest import wait_until
@@ -101,6 +102,28 @@ def test_processes_that_end_before_they_work_are_given_up_on(shop: Workshop, lin
     worker = shop.start(tasks="dying")
     assert worker.ended() == 1, worker.log
     assert "processes end before they can work" in worker.log
+
+
+def test_what_a_process_said_last_is_heard_though_its_end_is_seen_first(shop: Workshop) -> None:
+    """Here the supervisor is held still while its children say why they cannot start, and end."""
+    shop.module(
+        "failing",
+        "from jobs import note, is_open, time, LOOK\n"
+        "note('start', 0)\n"
+        "while not is_open(0):\n"
+        "    time.sleep(LOOK)\n"
+        "raise RuntimeError('half done')\n",
+    )
+    worker = shop.start(processes=3, tasks="failing")
+    wait_until(lambda: len(shop.lines("start")) == 3, "three processes import the tasks")
+    children = worker.children
+    worker.signal(signal.SIGSTOP)
+    shop.open(0)
+    wait_until(lambda: all(child.status() == psutil.STATUS_ZOMBIE for child in children), "they have ended")
+    worker.signal(signal.SIGCONT)
+    assert worker.ended() == 2
+    assert "died" not in worker.log
+    assert worker.log.count("module failing cannot be imported: RuntimeError: half done") == 1
 
 
 def test_a_grandchild_that_lives_on_hides_nothing(shop: Workshop) -> None:

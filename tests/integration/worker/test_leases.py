@@ -153,7 +153,7 @@ def test_short_tasks_do_not_wait_behind_a_long_one(shop: Workshop) -> None:
     wait_until(lambda: len(shop.lines("end")) == 310, "another worker has run the short ones")
     short = [line for line in shop.lines("end") if line.n > 1000]
     assert {line.worker for line in short} == {"w2"}
-    assert all(line.hand_out <= 3 for line in short)
+    assert sum(line.hand_out for line in short) <= 24, [line.hand_out for line in short]
     shop.open()
     shop.settled()
 

@@ -109,9 +109,10 @@ def test_what_nobody_knows_is_handed_back_when_the_server_says_it_again(bench: B
     assert bench.handed_back == []
     bench.told("d1-0")
     assert bench.endings.parks == [Park("d1-0", 2, 0, "release")]
-    bench.told()
     bench.told("d1-0")
     assert len(bench.handed_back) == 1
+    bench.told("d1-0")
+    assert len(bench.handed_back) == 2
 
 
 def test_answers_that_have_piled_up_count_as_one(bench: Bench) -> None:

@@ -73,10 +73,6 @@ def _task_id(text: str) -> str:
     return text
 
 
-def _moment(text: str) -> int:
-    return units.moment(text, round(time.time() * 1000))
-
-
 def _since(text: str) -> int:
     """A moment in the past: `1h` is an hour ago, everything else as `moment` reads it."""
     now = round(time.time() * 1000)
@@ -93,8 +89,6 @@ def _since(text: str) -> int:
 
 #: `30s`, `5m`, `1h30m` or a number of seconds -> seconds.
 DURATION = _Checked("duration", units.seconds)
-#: ISO 8601, `HH:MM` or `+10m` -> milliseconds since the epoch.
-MOMENT = _Checked("time", _moment)
 #: `1h` (that long ago) or a moment -> milliseconds since the epoch.
 SINCE = _Checked("time", _since)
 #: The id of a task.

@@ -27,7 +27,7 @@ from streamq.worker import handlers
 from streamq.worker.budget import Budget
 from streamq.worker.compare import Comparison
 from streamq.worker.control import Channel, Failed, Go, Pending, Ready, Spent, Start, Stop
-from streamq.worker.fetch import Fetcher, Slots
+from streamq.worker.fetch import Fetcher
 from streamq.worker.judge import Judge
 from streamq.worker.lifeline import die_with_parent, leave_signals_to_supervisor
 from streamq.worker.part import Part, end_process
@@ -36,6 +36,7 @@ from streamq.worker.quarantine import Quarantine
 from streamq.worker.run import Run, ServerClock, Taking
 from streamq.worker.settle import Settler
 from streamq.worker.shared import Shared
+from streamq.worker.slots import Slots
 from streamq.worker.table import Table
 from streamq.worker.threads import ThreadSlots
 

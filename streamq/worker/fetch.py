@@ -9,30 +9,25 @@ paused, is looked at first.
 from __future__ import annotations
 
 import itertools
-import math
-import threading
 import time
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from streamq.errors import StreamqError
 from streamq.replies import Handed, parse_read
-from streamq.server.patience import waiting
-from streamq.server.reply import CannotPersist, MemoryFull, ReplyError
+from streamq.server.reply import ReplyError
 from streamq.transitions import Park, blocking_read
-from streamq.worker.part import Part
 from streamq.worker.prefetch import TOO_LONG
 from streamq.worker.run import Run
+from streamq.worker.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streamq.transitions import Transitions
     from streamq.worker.budget import Budget
     from streamq.worker.judge import Judge
     from streamq.worker.settle import Settler
     from streamq.worker.shared import Shared
-
-T = TypeVar("T")
+    from streamq.worker.slots import Slots
 
 #: Longest blocked read, in seconds: how long a stop may have to wait for it.
 BLOCK: Final = 1.0
@@ -49,33 +44,11 @@ _FIRST: Final = "hdhhdhlhdh"
 _ORDER: Final = {"h": "hdl", "d": "dhl", "l": "lhd"}
 
 
-class Slots(Protocol):
-    """The slots of one kind of handler."""
-
-    slots: int
-
-    def submit(self, runs: Sequence[Run], low_water: int) -> None:
-        """Takes runs, and tells when no more than so many have not started."""
-
-    def load(self) -> int:
-        """How many runs are running or buffered."""
-
-    def buffered(self) -> int:
-        """How many runs have not started."""
-
-    def take_back(self) -> list[Run]:
-        """Gives up the runs that have not started."""
-
-
-class Fetcher:
+class Fetcher(Source):
     """The fetching thread of a process.
 
     Args:
-        transitions: on a connection of its own, which blocks.
-        shared: of the process.
-        judge: whether a task starts here.
-        settler: ends those that do not.
-        slots: for sync (False) and for async (True) handlers, as far as there are any.
+        transitions, shared, judge, settler, slots: as of every `Source`.
         budget: how many more tasks the worker may start, where that is bounded.
     """
 
@@ -88,44 +61,27 @@ class Fetcher:
         slots: dict[bool, Slots],
         budget: Budget | None,
     ) -> None:
-        self._transitions = transitions
-        self._consumer = shared.consumer
-        self._patience = shared.settings.worker.patience
-        self._clock = shared.clock
-        self._held = shared.held
-        self._taking = shared.taking
+        super().__init__(transitions, shared, judge, settler, slots)
         self._prefetch = shared.prefetch
         self._room = shared.room
-        self._on_fatal = shared.on_fatal
-        self._on_spent = shared.on_spent
-        self._judge = judge
-        self._settler = settler
-        self._slots = slots
         self._budget = budget
-        self._stop = threading.Event()
         self._turns = itertools.cycle(_FIRST)
         self._takes = 0
         self._resting_until = 0.0
-        self._thread = Part(self._work, "fetcher")
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Takes nothing more; hands back what has not started."""
         self._stop.set()
         self._room.set()
-        self._thread.finish()
+        super().stop()
 
     def _work(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._turn()
-        except StreamqError as error:
-            if not self._stop.is_set():
-                self._on_fatal(error)
+        super()._work()
         self._hand_back([run for slots in self._slots.values() for run in slots.take_back()])
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._turn()
 
     def _turn(self) -> None:
         """Takes once, or waits for room, for a task, or for the queue to go on."""
@@ -141,11 +97,8 @@ class Fetcher:
         if not want:
             self._room.wait(TOO_LONG)
             return
-        self._taking.since = time.monotonic()
-        try:
+        with self._taking():
             self._take(want)
-        finally:
-            self._taking.since = math.inf
 
     def _want(self) -> int:
         """How many tasks have room: in the free slots, and in the buffer behind them once all are busy."""
@@ -258,6 +211,3 @@ class Fetcher:
     def _release(self, fences: list[tuple[str, int]]) -> None:
         for address, count in fences:
             self._settler.put(Park(address, count, 0, "release"))
-
-    def _patiently(self, call: Callable[[], T]) -> T:
-        return waiting(call, self._patience, stop=self._stop, also=(CannotPersist, MemoryFull))

@@ -7,17 +7,16 @@ slot table stands a little later, and the supervisor ends the process.
 from __future__ import annotations
 
 import asyncio
-import collections
 import time
 from typing import TYPE_CHECKING, Final
 
 from streamq.context import announce
-from streamq.transitions import Park
 from streamq.verdict import TimedOut
 from streamq.worker.part import Part
+from streamq.worker.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from streamq.context import Context
     from streamq.worker.run import Run
@@ -28,25 +27,17 @@ if TYPE_CHECKING:
 CANCEL_GRACE: Final = 5.0
 
 
-class LoopSlots:
+class LoopSlots(Slots):
     """The async slots of a process.
 
     Args:
-        slots: how many.
+        slots, shared, settler, context: as of all `Slots`.
         first_row: its first row in the slot table.
-        shared, settler, context: as of `ThreadSlots`.
     """
 
     def __init__(self, slots: int, first_row: int, shared: Shared, settler: Settler, context: Callable[[Run], Context]) -> None:
-        self.slots = slots
-        self._table = shared.table
-        self._clock = shared.clock
-        self._room = shared.room
-        self._settler = settler
-        self._context = context
+        super().__init__(slots, shared, settler, context)
         self._rows = list(range(first_row, first_row + slots))
-        self._buffer: collections.deque[Run] = collections.deque()
-        self._low_water = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = Part(self._serve, "loop")
@@ -59,28 +50,9 @@ class LoopSlots:
         """Ends the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def submit(self, runs: Sequence[Run], low_water: int) -> None:
-        """Takes runs: they start as slots are free; room is told once no more than `low_water` are left in the buffer."""
-        self._low_water = low_water
-        self._buffer.extend(runs)
-        self._loop.call_soon_threadsafe(self._fill)
-
     def load(self) -> int:
         """How many runs are running or buffered."""
         return self.slots - len(self._rows) + len(self._buffer)
-
-    def buffered(self) -> int:
-        """How many runs have not started."""
-        return len(self._buffer)
-
-    def take_back(self) -> list[Run]:
-        """The runs that are buffered and have not started, which are the caller's from now on."""
-        runs: list[Run] = []
-        while True:
-            try:
-                runs.append(self._buffer.popleft())
-            except IndexError:
-                return runs
 
     def cancel(self, address: str) -> None:
         """Cancels a run that is no longer ours."""
@@ -91,6 +63,10 @@ class LoopSlots:
                 task.cancel()
 
         self._loop.call_soon_threadsafe(on_loop)
+
+    def _wake(self) -> None:
+        """Lets the loop look at the buffer."""
+        self._loop.call_soon_threadsafe(self._fill)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -103,7 +79,7 @@ class LoopSlots:
             except IndexError:
                 return
             if run.lost:
-                self._settler.put(Park(run.address, run.count, 0, "release"))
+                self._give_up(run)
             else:
                 self._running[run.address] = self._loop.create_task(self._run(self._rows.pop(), run))
 
@@ -130,5 +106,4 @@ class LoopSlots:
         self._running.pop(run.address, None)
         self._rows.append(slot)
         self._fill()
-        if len(self._buffer) <= self._low_water and not self._room.is_set():
-            self._room.set()
+        self._tell_room()

@@ -7,18 +7,17 @@ and sees more rings for the next, so that a thousand tiny tasks wake few threads
 
 from __future__ import annotations
 
-import collections
 import functools
 import queue
 import time
 from typing import TYPE_CHECKING
 
 from streamq.context import announce
-from streamq.transitions import Park
 from streamq.worker.part import Part
+from streamq.worker.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from streamq.context import Context
     from streamq.worker.run import Run
@@ -28,25 +27,11 @@ if TYPE_CHECKING:
 Bell = queue.SimpleQueue[bool]
 
 
-class ThreadSlots:
-    """The sync slots of a process.
-
-    Args:
-        slots: how many.
-        shared: of the process; the rows of its table from 0 on are theirs.
-        settler: takes the endings.
-        context: makes the context of a run, for handlers that ask for one.
-    """
+class ThreadSlots(Slots):
+    """The sync slots of a process; the rows of its table from 0 on are theirs. The arguments are those of `Slots`."""
 
     def __init__(self, slots: int, shared: Shared, settler: Settler, context: Callable[[Run], Context]) -> None:
-        self.slots = slots
-        self._table = shared.table
-        self._clock = shared.clock
-        self._room = shared.room
-        self._settler = settler
-        self._context = context
-        self._buffer: collections.deque[Run] = collections.deque()
-        self._low_water = 0
+        super().__init__(slots, shared, settler, context)
         self._idle: list[Bell] = []
         self._stopped = False
         self._threads = [Part(functools.partial(self._work, slot), f"slot-{slot}") for slot in range(slots)]
@@ -60,32 +45,13 @@ class ThreadSlots:
         """Lets each thread end when it has nothing to do any more."""
         self._stopped = True
         for _ in self._threads:
-            self._ring()
-
-    def submit(self, runs: Sequence[Run], low_water: int) -> None:
-        """Takes runs: they start as slots are free; room is told once no more than `low_water` are left in the buffer."""
-        self._low_water = low_water
-        self._buffer.extend(runs)
-        self._ring()
+            self._wake()
 
     def load(self) -> int:
         """How many runs are running or buffered."""
         return self.slots - len(self._idle) + len(self._buffer)
 
-    def buffered(self) -> int:
-        """How many runs have not started."""
-        return len(self._buffer)
-
-    def take_back(self) -> list[Run]:
-        """The runs that have not started, which are the caller's from now on."""
-        runs: list[Run] = []
-        while True:
-            try:
-                runs.append(self._buffer.popleft())
-            except IndexError:
-                return runs
-
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         """Wakes a thread that sleeps, if there is one."""
         try:
             bell = self._idle.pop()
@@ -94,7 +60,7 @@ class ThreadSlots:
         bell.put(True)
 
     def _work(self, slot: int) -> None:
-        buffer, idle, room, take, run = self._buffer, self._idle, self._room, self._buffer.popleft, self._run
+        buffer, idle, take, run = self._buffer, self._idle, self._buffer.popleft, self._run
         bell: Bell = queue.SimpleQueue()
         while True:
             try:
@@ -105,13 +71,12 @@ class ThreadSlots:
                 self._sleep(bell)
                 continue
             if buffer and idle:
-                self._ring()
+                self._wake()
             if task.lost:
-                self._settler.put(Park(task.address, task.count, 0, "release"))
+                self._give_up(task)
             else:
                 run(slot, task)
-            if len(buffer) <= self._low_water and not room.is_set():
-                room.set()
+            self._tell_room()
 
     def _sleep(self, bell: Bell) -> None:
         """Waits to be woken; a task that came before the bell was hung up is not overslept."""

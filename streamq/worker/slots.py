@@ -1,0 +1,85 @@
+"""What the slots of both kinds of handlers have in common: a buffer of runs that have not started, and how it tells of room.
+
+`threads.py` runs sync handlers, `loop.py` async ones. The fetcher fills the buffer and takes back from it; the slots empty it.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+from typing import TYPE_CHECKING
+
+from streamq.transitions import Park
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streamq.context import Context
+    from streamq.worker.run import Run
+    from streamq.worker.settle import Settler
+    from streamq.worker.shared import Shared
+
+
+class Slots(abc.ABC):
+    """The slots of one kind of handler.
+
+    Args:
+        slots: how many.
+        shared: of the process.
+        settler: takes the endings.
+        context: makes the context of a run, for handlers that ask for one.
+    """
+
+    def __init__(self, slots: int, shared: Shared, settler: Settler, context: Callable[[Run], Context]) -> None:
+        self.slots = slots
+        self._table = shared.table
+        self._clock = shared.clock
+        self._room = shared.room
+        self._settler = settler
+        self._context = context
+        self._buffer: collections.deque[Run] = collections.deque()
+        self._low_water = 0
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Begins to run what is submitted."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Ends when there is nothing to do any more."""
+
+    @abc.abstractmethod
+    def load(self) -> int:
+        """How many runs are running or buffered."""
+
+    @abc.abstractmethod
+    def _wake(self) -> None:
+        """Something is in the buffer."""
+
+    def submit(self, runs: Sequence[Run], low_water: int) -> None:
+        """Takes runs: they start as slots are free; room is told once no more than `low_water` are left in the buffer."""
+        self._low_water = low_water
+        self._buffer.extend(runs)
+        self._wake()
+
+    def buffered(self) -> int:
+        """How many runs have not started."""
+        return len(self._buffer)
+
+    def take_back(self) -> list[Run]:
+        """The runs that have not started, which are the caller's from now on."""
+        runs: list[Run] = []
+        while True:
+            try:
+                runs.append(self._buffer.popleft())
+            except IndexError:
+                return runs
+
+    def _give_up(self, run: Run) -> None:
+        """Hands back a run that was lost before it started; should it be ours again by now, it is not kept from others."""
+        self._settler.put(Park(run.address, run.count, 0, "release"))
+
+    def _tell_room(self) -> None:
+        """Wakes the fetcher when the buffer is low."""
+        if len(self._buffer) <= self._low_water and not self._room.is_set():
+            self._room.set()

@@ -17,6 +17,7 @@ import msgspec
 
 from streamq import process
 from streamq.errors import StreamqError
+from streamq.worker.complaint import Complaint
 from streamq.worker.control import Pending
 from streamq.worker.part import Part
 
@@ -30,8 +31,6 @@ _log = logging.getLogger("streamq.worker")
 
 #: Longest pause between two heartbeats, in seconds.
 BEAT_MOST: Final = 1.0
-#: How often an error of the server is told, in seconds.
-_TELL: Final = 5.0
 
 
 class Keeper:
@@ -56,7 +55,7 @@ class Keeper:
         self._wake = threading.Event()
         self._stopped = False
         self._renewed = time.monotonic()
-        self._told = 0.0
+        self._complaint = Complaint("leases cannot be renewed")
         self._thread = Part(self._work, "keeper")
 
     def start(self) -> None:
@@ -83,7 +82,7 @@ class Keeper:
                         self._renewed = time.monotonic()
                         self._renew()
             except StreamqError as error:
-                self._tell(error)
+                self._complaint.tell(error)
             self._wake.wait(self._beat_every)
 
     def _living(self) -> list[ChildProcess]:
@@ -111,9 +110,3 @@ class Keeper:
         """What changes with each start of the server."""
         info: bytes = self._transitions.link.call("INFO", "server")
         return info.partition(b"run_id:")[2].partition(b"\r\n")[0].decode()
-
-    def _tell(self, error: StreamqError) -> None:
-        now = time.monotonic()
-        if now - self._told >= _TELL:
-            self._told = now
-            _log.warning("leases cannot be renewed: %s", error)

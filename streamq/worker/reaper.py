@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from streamq import process
 from streamq.errors import StreamqError
 from streamq.fleet import Card
+from streamq.worker.complaint import Complaint
 from streamq.worker.part import Part
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _log = logging.getLogger("streamq.worker")
 PERIOD: Final = 1.0
 #: A fleet of more consumers than this is looked over less often, so that reading it stays cheap.
 FLEET: Final = 50
-_TELL: Final = 5.0
 
 
 class Reaper:
@@ -51,7 +50,7 @@ class Reaper:
         self._ours = ours
         self._suspects = suspects
         self._stop = threading.Event()
-        self._told = 0.0
+        self._complaint = Complaint("dead workers cannot be looked for")
         self._thread = Part(self._work, "reaper")
 
     def start(self) -> None:
@@ -73,7 +72,7 @@ class Reaper:
                 self._reap_dead(fleet)
                 swept = self._transitions.sweep(self._lease_ms, int(PERIOD * 900))
             except StreamqError as error:
-                self._tell(error)
+                self._complaint.tell(error)
                 continue
             if swept.reaped:
                 _log.warning("recovered %d task%s of workers that gave no sign of life", swept.reaped, "s" * (swept.reaped != 1))
@@ -98,12 +97,6 @@ class Reaper:
             if not reaped.left or reaped.crashed + reaped.handed_back == 0:
                 break
         _log.warning("%s (process %d) died; recovered %d task%s of it", card.name, card.pid, total, "s" * (total != 1))
-
-    def _tell(self, error: StreamqError) -> None:
-        now = time.monotonic()
-        if now - self._told >= _TELL:
-            self._told = now
-            _log.warning("dead workers cannot be looked for: %s", error)
 
 
 def _card(text: bytes) -> Card | None:

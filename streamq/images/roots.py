@@ -158,7 +158,13 @@ def opened_folder(located: Located, flags: int, *, create: bool = False, fsync: 
 
 
 def _real(base: Path, written: str) -> Path:
-    return Path(os.path.realpath(base / _named(written)))
+    """The path with its links resolved."""
+    try:
+        return Path(os.path.realpath(base / _named(written)))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what was a link when it was looked at is none when it is read
+            raise
+        raise ForbiddenPath(f"{written}: a part of the path changed while it was resolved") from None
 
 
 def _named(written: str) -> str:

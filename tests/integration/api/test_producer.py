@@ -20,7 +20,7 @@ from streamq.server import embedded
 from streamq.server.reply import MemoryFull, ReplyError
 from tests.conftest import wait_until
 from tests.integration.api.conftest import MakeApp, settings, stored
-from tests.integration.api.proxy import Proxy
+from tests.proxy import Proxy
 
 if TYPE_CHECKING:
     import redis
@@ -45,7 +45,8 @@ def test_two_thousand_sends_over_a_connection_that_breaks_anywhere_are_two_thous
     print(f"SEED={SEED}")  # noqa: T201 - to repeat it
     draw = random.Random(SEED)  # noqa: S311
     ids: list[str] = []
-    with Proxy(server, short_dir, seed=SEED, most=9000) as proxy:
+    with Proxy(server, short_dir / "proxy.sock", seed=SEED) as proxy:
+        proxy.share, proxy.within = 1.0, 9000
         app = make_app(server__url=proxy.url)
         while len(ids) < 2000:
             if draw.random() < 0.9:
@@ -63,7 +64,7 @@ def test_a_request_that_arrives_after_its_repetition_is_no_second_task(
     server: str, make_app: MakeApp, client: redis.Redis, keys: Keys, short_dir: Path
 ) -> None:
     """It lay in a buffer while the sender had given its connection up, and had its answer by another."""
-    with Proxy(server, short_dir) as proxy:
+    with Proxy(server, short_dir / "proxy.sock") as proxy:
         app = make_app(server__url=proxy.url)
         app.queue.send(numbered(0))
         proxy.hold = b"EVALSHA"
@@ -80,7 +81,7 @@ def test_a_request_that_arrives_after_the_next_one_is_refused(
     server: str, make_app: MakeApp, client: redis.Redis, keys: Keys, short_dir: Path
 ) -> None:
     """The sender has given it up, and the lane has gone on."""
-    with Proxy(server, short_dir) as proxy:
+    with Proxy(server, short_dir / "proxy.sock") as proxy:
         app = make_app(server__url=proxy.url, server__wait=0)
         app.queue.send(numbered(0))
         proxy.hold = b"EVALSHA"
@@ -96,7 +97,7 @@ def test_a_send_that_stays_without_a_reply_is_unconfirmed(
     server: str, make_app: MakeApp, client: redis.Redis, keys: Keys, short_dir: Path
 ) -> None:
     """It may have been accepted, and here it was: the error says that nobody knows, and what was sent before."""
-    with Proxy(server, short_dir) as proxy:
+    with Proxy(server, short_dir / "proxy.sock") as proxy:
         app = make_app(server__url=proxy.url, server__wait=0.2)
         first = app.queue.send(numbered(0)).id
 
@@ -296,7 +297,7 @@ def test_a_lost_reply_is_asked_for_a_minute_at_most(
     """However long the sender would wait for its server: an hour later the server has forgotten the lane."""
     assert producer.REPEAT_MOST == 60
     monkeypatch.setattr(producer, "REPEAT_MOST", 0.05)
-    with Proxy(server, short_dir) as proxy:
+    with Proxy(server, short_dir / "proxy.sock") as proxy:
         app = make_app(server__url=proxy.url, server__wait="10d")
         app.queue.send(numbered(0))
         proxy.mute.set()

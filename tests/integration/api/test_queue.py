@@ -13,8 +13,8 @@ from streamq.keys import Keys
 from streamq.queue import Queue
 from tests.conftest import wait_until
 from tests.integration.api.conftest import MakeApp, stored
-from tests.integration.api.proxy import Proxy
 from tests.integration.api.tiny import TinyWorker
+from tests.proxy import Proxy
 
 if TYPE_CHECKING:
     import redis
@@ -95,9 +95,9 @@ def test_what_must_not_be_repeated_is_unconfirmed_when_its_reply_is_lost(
 ) -> None:
     """`unknown` to a second cancel would be a lie; the caller is told to look."""
     job = app.send("t")
-    with Proxy(server, short_dir) as proxy:
+    with Proxy(server, short_dir / "proxy.sock") as proxy:
         other = make_app(server__url=proxy.url)
-        other.queue.pause()
+        other.queue.cancel(app.send("t").id)  # the server knows the script from now on
         proxy.mute.set()
         with pytest.raises(Unconfirmed, match=f"cancelling {job.id}"):
             other.queue.cancel(job.id)
@@ -106,7 +106,7 @@ def test_what_must_not_be_repeated_is_unconfirmed_when_its_reply_is_lost(
 
 def test_what_may_be_repeated_is(server: str, make_app: MakeApp, short_dir: Path, app: App) -> None:
     """Pausing twice does no harm."""
-    with Proxy(server, short_dir) as proxy:
+    with Proxy(server, short_dir / "proxy.sock") as proxy:
         other = make_app(server__url=proxy.url)
         other.queue.resume()
         proxy.mute.set()

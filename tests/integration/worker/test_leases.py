@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from streamq.keys import GROUP
 from tests.conftest import wait_until
-from tests.integration.worker.proxy import Proxy
+from tests.proxy import Proxy
 from tests.workshop import Workshop
 
 SHORT = ("--lease", "1s")
@@ -28,13 +27,12 @@ def after(shop: Workshop, seconds: float) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def proxy(shop: Workshop, data_dir: Path) -> Iterator[Proxy]:
+def proxy(shop: Workshop, server: str) -> Iterator[Proxy]:
     """A proxy before the server."""
-    proxy = Proxy(shop.folder / "proxy.sock", data_dir / "server.sock")
-    yield proxy
-    for worker in shop.workers:
-        worker.kill()
-    proxy.close()
+    with Proxy(server, shop.folder / "proxy.sock") as proxy:
+        yield proxy
+        for worker in shop.workers:
+            worker.kill()
 
 
 def test_a_task_that_takes_three_leases_runs_once(shop: Workshop) -> None:
@@ -114,7 +112,7 @@ def test_tasks_of_a_lost_reply_are_handed_back_and_run(shop: Workshop, proxy: Pr
     """The server had handed them out, and nobody ever heard of it; it does not count against their limit."""
     worker = shop.start("w1", *SHORT, "--url", proxy.url, slots=3)
     wait_until(lambda: shop.fleet, "the worker waits for tasks")
-    proxy.cut("take", holding=b"work")
+    proxy.cut("reply", 10, duty="take", holding=b"work")
     ids = shop.send_numbered("work", [1, 2, 3], {"max_deliveries": 1})
     figures = shop.settled()
     assert proxy.cuts == 1
@@ -129,7 +127,7 @@ def test_an_ending_whose_reply_was_lost_counts_once(shop: Workshop, proxy: Proxy
     worker = shop.start("w1", *SHORT, "--url", proxy.url)
     for task in ({"n": 1}, {"n": 2, "times": 1}, {"n": 3}):
         limit = 1 if task["n"] == 3 else None
-        proxy.cut("settle")
+        proxy.cut("reply", 10, duty="settle")
         shop.send("work" if task["n"] == 1 else "fail", task, max_deliveries=limit)
         shop.settled()
     figures = shop.settled()

@@ -24,7 +24,7 @@ LETTERS: Final = {"high": "h", "default": "d", "low": "l"}
 #: The set of the queues that a server holds. The only key outside a queue's hash tag: no script touches it.
 QUEUES: Final = "streamq:queues"
 
-_ID = re.compile(r"[hdls]\d{1,20}-\d{1,20}\Z")
+_ID = re.compile(r"[hdls][0-9]{1,20}-[0-9]{1,20}\Z")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 

@@ -8,6 +8,7 @@ too, in one order of fields, so that Redis shares their names between neighbouri
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 #: Longest name of a task, in characters.
 NAME_MOST: Final = 200
-#: Largest arguments of a task that is sent, in bytes of JSON. Larger ones belong in a file or a store, their address in the task.
+#: Largest arguments of a task, in bytes of JSON. Larger ones belong in a file or a store, their address in the task.
 ARGS_MOST: Final = 1 << 20
+#: How deep lists and objects may lie in each other in the arguments: whoever walks through them does so by recursion.
+DEPTH_MOST: Final = 100
+#: Largest entry, names and values of all its fields together, in bytes.
+ENTRY_MOST: Final = ARGS_MOST + (1 << 16)
 #: Longest unique key, in bytes.
 KEY_MOST: Final = 512
 #: Most deliveries that a task may ask for.
@@ -32,10 +37,10 @@ DELIVERIES_MOST: Final = 1_000_000
 #: Latest time and longest time limit, in ms: a hundred years of them stay exact integers in Lua's doubles.
 MS_MOST: Final = 1 << 52
 
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,200})?", re.DOTALL)
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]{0,200})?")
 _DIGITS: Final = re.compile(rb"[0-9]{1,16}")
-#: Decoding into a struct without fields skips every value: it checks that this is a JSON object and builds nothing.
-_check_object = msgspec.json.Decoder(msgspec.defstruct("Object", [])).decode
+#: All of it is built, since a decoder that skips a value lets numbers pass that whoever reads the task later could not hold.
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Malformed(InvalidTask):
@@ -88,6 +93,8 @@ def parse(address: str, fields: list[bytes]) -> Task:
     """
     if len(fields) == 4 and fields[0] == b"task" and fields[2] == b"args":  # noqa: PLR2004 - the common case, two pairs
         return Task(address, address, _name(fields[1]), _object(fields[3]))
+    if sum(map(len, fields)) > ENTRY_MOST:
+        raise Malformed(f"the entry has {sum(map(len, fields))} bytes, at most {ENTRY_MOST} are taken")
     values = dict(zip(fields[::2], fields[1::2], strict=True))
     if len(values) * 2 != len(fields):
         raise Malformed("the entry has a field twice")
@@ -135,7 +142,7 @@ def entry_fields(
     Raises:
         InvalidTask: a value is too long or out of range, or the arguments are no JSON object.
     """
-    fields: list[str | bytes | int] = ["task", check_name(name), "args", _sendable(args)]
+    fields: list[str | bytes | int] = ["task", check_name(name), "args", _object(args)]
     if timeout_ms is not None:
         fields += "timeout", _in_range("timeout", timeout_ms, MS_MOST)
     if max_deliveries is not None:
@@ -176,25 +183,44 @@ def _name(raw: bytes) -> str:
 
 
 def _object(raw: bytes) -> bytes:
-    """Arguments that are a JSON object, whatever is in it; a handler's decoder judges its members."""
+    """Arguments that are a JSON object which every reader understands alike; a handler's decoder judges its members."""
+    if len(raw) > ARGS_MOST:
+        raise Malformed(
+            f"field 'args' has {len(raw)} bytes of JSON, at most {ARGS_MOST} are taken",
+            hint="Write what is large to a file or a store, and send where it is.",
+        )
     try:
-        _check_object(raw)
-        if not raw.isascii():
-            raw.decode()
+        members = _decode_object(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"field 'args': expected a JSON object: {error}") from None
     except RecursionError:
-        raise Malformed("field 'args': the JSON is nested too deeply") from None
+        raise Malformed(_TOO_DEEP) from None
+    if raw.count(b"[") + raw.count(b"{") > DEPTH_MOST and _is_deeper(members, DEPTH_MOST):
+        raise Malformed(_TOO_DEEP)
+    if raw.count(b":") != len(members):  # else no text holds a colon, no object lies in another one, and no key was lost
+        _name_twice(raw.decode())
     return raw
 
 
-def _sendable(args: bytes) -> bytes:
-    if len(args) > ARGS_MOST:
-        raise InvalidTask(
-            f"the arguments have {len(args)} bytes of JSON, at most {ARGS_MOST} are sent",
-            hint="Write what is large to a file or a store, and send where it is.",
-        )
-    return _object(args)
+_TOO_DEEP: Final = f"field 'args': the JSON is nested more than {DEPTH_MOST} deep"
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether lists and objects lie in each other more than so deep, the value itself included."""
+    inner = value.values() if isinstance(value, dict) else value
+    return most == 0 or any(_is_deeper(each, most - 1) for each in inner if isinstance(each, dict | list))
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> None:
+    names = set()
+    for name, _ in pairs:
+        if name in names:
+            raise Malformed(f"field 'args': key {name[:40]!r} stands twice in one object")
+        names.add(name)
+
+
+#: Python's own decoder, the only one that tells of a key that stands twice: readers differ in which of the two they take.
+_name_twice = json.JSONDecoder(object_pairs_hook=_refuse_twice, parse_int=str, parse_float=str).decode
 
 
 def _in_range(field: str, number: int, most: int) -> int:
@@ -232,7 +258,15 @@ def _text(field: str, raw: bytes) -> str:
 
 
 def _key(field: str, raw: bytes) -> str | None:
+    if len(raw) > KEY_MOST:
+        raise Malformed(f"field '{field}': a unique key has at most {KEY_MOST} bytes, not {len(raw)}")
     return _text(field, raw) or None
+
+
+def _trace(field: str, raw: bytes) -> str | None:
+    """What is no `traceparent` is ignored, as the standard asks: handlers put it into the headers of what they call."""
+    trace = _text(field, raw)
+    return trace if _TRACE.fullmatch(trace) else None
 
 
 def _id(field: str, raw: bytes) -> str:
@@ -252,7 +286,7 @@ _FIELDS: Final[dict[bytes, tuple[str, Callable[[str, bytes], Any]]]] = {
     b"max": ("max_deliveries", _deliveries),
     b"expires": ("expires_ms", _number),
     b"key": ("key", _key),
-    b"trace": ("trace", _text),
+    b"trace": ("trace", _trace),
     b"v": ("version", _version),
     b"id": ("id", _id),
     b"priority": ("priority", _text),

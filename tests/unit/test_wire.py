@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -80,9 +81,10 @@ def nearly_json(draw: st.DrawFn) -> bytes:
 
 @given((st.binary(max_size=200) | nearly_json()).filter(lambda raw: b"\\u" not in raw))
 def test_arguments_are_accepted_exactly_when_they_are_a_json_object(raw: bytes) -> None:
-    """Arguments are judged as Python's own JSON judges them, but for halves of surrogate pairs, which it lets pass."""
+    """Arguments are judged as Python's own JSON judges them, but no infinite number, no key twice."""
     try:
-        expected = isinstance(json.loads(raw.decode(), parse_constant=pytest.fail), dict)
+        decoded = json.loads(raw.decode(), parse_constant=pytest.fail, parse_float=finite, object_pairs_hook=unique)
+        expected = isinstance(decoded, dict)
     except (ValueError, UnicodeDecodeError, pytest.fail.Exception):
         expected = False
     try:
@@ -91,6 +93,20 @@ def test_arguments_are_accepted_exactly_when_they_are_a_json_object(raw: bytes) 
     except wire.Malformed:
         accepted = False
     assert accepted == expected
+
+
+def finite(text: str) -> float:
+    """A number of JSON that a double can hold."""
+    if not math.isfinite(float(text)):
+        raise ValueError(text)
+    return float(text)
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON in which each key stands once."""
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError(pairs)
+    return dict(pairs)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +122,22 @@ def test_arguments_are_accepted_exactly_when_they_are_a_json_object(raw: bytes) 
         ([b"task", b"t", b"args", b"[]"], "field 'args': expected a JSON object"),
         ([b"task", b"t", b"args", b'{"a":1'], "field 'args'"),
         ([b"task", b"t", b"args", b'{"a":"\xff"}'], "field 'args'"),
-        ([b"task", b"t", b"args", b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"], "nested too deeply"),
+        ([b"task", b"t", b"args", b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"], "nested more than 100 deep"),
+        ([b"task", b"t", b"args", b'{"a":{"b":' + b"[" * 99 + b"]" * 99 + b"}}"], "nested more than 100 deep"),
+        ([b"task", b"t", b"args", b'{"a":1e400}'], "field 'args'.*[Nn]umber out of range"),
+        ([b"task", b"t", b"args", b'{"a":[-1e400]}'], "field 'args'.*[Nn]umber out of range"),
+        ([b"task", b"t", b"args", b'{"a":' + b"9" * 4301 + b"}"], "field 'args'.*out of range"),
+        ([b"task", b"t", b"args", b'{"a":NaN}'], "field 'args'"),
+        ([b"task", b"t", b"args", b'{"a":-Infinity}'], "field 'args'"),
+        ([b"task", b"t", b"args", b'{"a":1,"a":2}'], "key 'a' stands twice"),
+        ([b"task", b"t", b"args", b'{"a":{"b":1,"\\u0062":2}}'], "key 'b' stands twice"),
+        ([b"task", b"t", b"args", b'{"a":"\\ud800"}'], "field 'args'"),
+        ([b"task", b"t", b"args", b'{"a":"\\udc00\\ud800"}'], "field 'args'"),
+        ([b"task", b"t", b"args", b'{"a":"\x00"}'], "field 'args'"),
+        ([b"task", b"t\x00", b"args", b"{}"], "field 'task'"),
+        ([b"task", b"t", b"args", b'{"a":"' + b"x" * wire.ARGS_MOST + b'"}'], "1048584 bytes of JSON, at most 1048576"),
+        ([b"task", b"t", b"args", b"{}", b"more", b"x" * wire.ENTRY_MOST], "the entry has 1114127 bytes, at most 1114112"),
+        ([b"task", b"t", b"args", b"{}", b"key", b"k" * 513], "at most 512 bytes, not 513"),
         ([b"task", b"t", b"args", b"{}", b"task", b"u"], "a field twice"),
         ([b"task", b"t", b"args", b"{}", b"timeout", b"0"], "field 'timeout': expected a number from 1"),
         ([b"task", b"t", b"args", b"{}", b"timeout", b"-5"], "field 'timeout'"),
@@ -123,6 +154,20 @@ def test_what_is_no_task_says_why(fields: list[bytes], says: str) -> None:
     """The reason names the field and what was expected of it."""
     with pytest.raises(wire.Malformed, match=says):
         wire.parse(ADDRESS, fields)
+
+
+@pytest.mark.parametrize("trace", [b"", b"mine", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01-x\r\nCookie: 1"])
+def test_a_trace_that_is_none_is_ignored(trace: bytes) -> None:
+    """As the standard asks; a handler may put it into the headers of what it calls."""
+    assert wire.parse(ADDRESS, [b"task", b"t", b"args", b"{}", b"trace", trace]).trace is None
+
+
+def test_what_is_large_but_within_the_limits_is_a_task() -> None:
+    """The limits are the last that passes."""
+    deep, long = b'{"a":' + b"[" * 99 + b"]" * 99 + b"}", b'{"a":"' + b"x" * (wire.ARGS_MOST - 8) + b'"}'
+    for raw in (deep, long, b'{"a":1.7976931348623157e308}', b'{"a":' + b"9" * 4300 + b"}", b'{"a":"\\u0000"}'):
+        assert wire.parse(ADDRESS, [b"task", b"t", b"args", raw]).args == raw
+        assert wire.entry_fields("t", raw)[3] == raw
 
 
 def test_unknown_fields_are_kept() -> None:

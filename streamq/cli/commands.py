@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "queues": Place("queues:queues", "List the queues of the server."),
     "queue": Place("queues:queue", "Pause, resume or purge a queue."),
     "server": Place("server:server", "Start, stop or look at the embedded server."),
+    "doctor": Place("doctor:doctor", "Say what the server can promise, and find and mend what is wrong."),
     "config": Place("config:config", "Show, check and begin the configuration."),
     "completion": Place("completion:completion", "Print the completion script of a shell."),
 }

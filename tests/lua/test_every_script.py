@@ -52,6 +52,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "hasten": lambda bench: bench.run.hasten(bench.send("d;+9000;;")[0]),
     "leave": lambda bench: bench.run.leave("w1-a"),
     "locate": lambda bench: bench.run.locate(bench.send("d")[0]),
+    "mend": lambda bench: bench.run.mend("orphaned-entries", bench.send("d")),
     "open": lambda bench: bench.run.open(),
     "park": _park,
     "pause": lambda bench: bench.run.pause(paused=True),
@@ -63,6 +64,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "revive": _revive,
     "settle": _settle,
     "stats": lambda bench: bench.run.stats(5),
+    "survey": lambda bench: bench.run.run("survey", "entries", "d", "", "+", 10),
     "sweep": lambda bench: bench.run.sweep(1000, 0),
     "take": lambda bench: bench.held(),
 }

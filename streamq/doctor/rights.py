@@ -1,0 +1,184 @@
+"""Which commands the program needs, whether the server has them, and whether the user of the URL may use them on a queue's keys.
+
+What the scripts call is read from the scripts themselves. Whether a command is allowed is asked with ACL DRYRUN; who may not ask
+that has each command queued in a transaction that is thrown away: the server checks rights when it queues, and runs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from streamq.doctor.finding import finding, some
+from streamq.keys import GROUP, QUEUES, Keys
+from streamq.scripts import load
+from streamq.server.reply import Forbidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamq.doctor.finding import Finding
+    from streamq.server.connect import Link
+
+Command = list[str | int]
+
+_CALL = re.compile(r"(?:call\(|\{)'([A-Z]+)'(?:, '([A-Z]+)')?")
+#: Commands whose second word says what they do.
+_CONTAINERS: Final = {"XGROUP", "XINFO", "CLIENT", "COMMAND", "CONFIG", "SCRIPT"}
+#: A command as it may be sent: `$` stands for a key of the queue, `@` for the key with the names of all queues.
+_FORMS: Final = {
+    "DEL": "$",
+    "EVAL": "x 1 $",
+    "EVALSHA": "x 1 $",
+    "EXISTS": "$",
+    "GET": "$",
+    "HDEL": "$ f",
+    "HEXISTS": "$ f",
+    "HGET": "$ f",
+    "HGETALL": "$",
+    "HINCRBY": "$ f 1",
+    "HMGET": "$ f",
+    "HSCAN": "$ 0",
+    "HSET": "$ f v",
+    "HSETNX": "$ f v",
+    "HVALS": "$",
+    "SADD": "@ m",
+    "SCRIPT LOAD": "x",
+    "SET": "$ v",
+    "SISMEMBER": "@ m",
+    "SMEMBERS": "@",
+    "TIME": "",
+    "XACK": f"$ {GROUP} 0-1",
+    "XADD": "$ * f v",
+    "XAUTOCLAIM": f"$ {GROUP} c 1 0-0",
+    "XCLAIM": f"$ {GROUP} c 0 0-1",
+    "XDEL": "$ 0-1",
+    "XGROUP CREATE": f"$ {GROUP} 0",
+    "XGROUP DELCONSUMER": f"$ {GROUP} c",
+    "XINFO GROUPS": "$",
+    "XINFO CONSUMERS": f"$ {GROUP}",
+    "XINFO STREAM": "$",
+    "XLEN": "$",
+    "XPENDING": f"$ {GROUP}",
+    "XRANGE": "$ - +",
+    "XREAD": "STREAMS $ 0",
+    "XREADGROUP": f"GROUP {GROUP} c STREAMS $ >",
+    "XREVRANGE": "$ + -",
+    "ZADD": "$ 0 m",
+    "ZCARD": "$",
+    "ZCOUNT": "$ 0 1",
+    "ZMSCORE": "$ m",
+    "ZRANGE": "$ 0 1",
+    "ZRANGEBYSCORE": "$ 0 1",
+    "ZREM": "$ m",
+    "ZSCAN": "$ 0",
+    "ZSCORE": "$ m",
+}
+#: What the program itself sends, its scripts aside.
+OF_PROGRAM: Final = frozenset(
+    {
+        *(
+            "EVAL",
+            "EVALSHA",
+            "EXISTS",
+            "HGET",
+            "HGETALL",
+            "HMGET",
+            "HSCAN",
+            "SADD",
+            "SCRIPT LOAD",
+            "SISMEMBER",
+            "SMEMBERS",
+            "TIME",
+        ),
+        *("XINFO CONSUMERS", "XINFO GROUPS", "XINFO STREAM", "XPENDING", "XRANGE", "XREAD", "XREADGROUP", "XREVRANGE"),
+        *("ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE"),
+    }
+)
+#: What it sends and can do without: a server that refuses these tells less of itself.
+NICE: Final = frozenset(
+    {"ACL DRYRUN", "ACL WHOAMI", "CLIENT SETNAME", "COMMAND INFO", "CONFIG GET", "CONFIG SET", "HELLO", "INFO", "PING"}
+)
+
+
+@functools.cache
+def of_scripts() -> frozenset[str]:
+    """The commands that the scripts call, as their texts name them."""
+    names = [file.name for file in (resources.files("streamq") / "lua").iterdir() if file.name.endswith(".lua")]
+    found = set()
+    for name in names:
+        for first, second in _CALL.findall(load(name.removesuffix(".lua")).source):
+            found.add(f"{first} {second}" if first in _CONTAINERS else first)
+    return frozenset(found)
+
+
+def needed() -> list[str]:
+    """All commands that a queue cannot do without, in order."""
+    return sorted(of_scripts() | OF_PROGRAM)
+
+
+def example(command: str, keys: Keys) -> Command:
+    """A command as it may be sent, on keys of the queue."""
+    stand_for = {"$": keys["default"], "@": QUEUES}
+    return [*command.split(), *(stand_for.get(word, word) for word in _FORMS[command].split())]
+
+
+def examine(link: Link, keys: Keys) -> Iterator[Finding]:
+    """Look at what the server has and what the user may do.
+
+    Raises:
+        ServerError: the server does not answer.
+    """
+    yield _commands(link)
+    yield _rights(link, keys)
+
+
+def _commands(link: Link) -> Finding:
+    names = sorted({command.split()[0] for command in needed()})
+    [reply] = link.batch([("COMMAND", "INFO", *names)])
+    if not isinstance(reply, list):
+        return finding(
+            "commands", "note", "the server does not tell which commands it has", "allow the user of the URL COMMAND|INFO"
+        )
+    missing = [name for name, known in zip(names, reply, strict=True) if not known]
+    if missing:
+        what = f"the server lacks commands that a queue needs: {', '.join(missing)}"
+        return finding("commands", "fault", what, "do not rename commands; use Redis 6.2 or newer, or Valkey", missing)
+    return finding("commands", "ok", f"the server has all {len(names)} commands that a queue needs")
+
+
+def _rights(link: Link, keys: Keys) -> Finding:
+    commands = needed()
+    [user] = link.batch([("ACL", "WHOAMI")])
+    name = user.decode(errors="replace") if isinstance(user, bytes) else None
+    denied = _dry(link, name, commands, keys) if name else None
+    if denied is None:
+        denied = _queued(link, commands, keys)
+    if denied is None:
+        what = "whether the user may do all that a queue needs cannot be tried"
+        return finding("rights", "note", what, "allow the user of the URL MULTI and DISCARD, or ACL|DRYRUN")
+    who = f"user {name}" if name else "the user of the URL"
+    if denied:
+        what = f"{who} lacks rights that a queue needs: {some(denied, 8)}"
+        grant = " ".join(f"+{command.lower().replace(' ', '|')}" for command in denied)
+        return finding("rights", "fault", what, f"ACL SETUSER {name or 'NAME'} ~streamq:* {grant}", denied)
+    return finding("rights", "ok", f"{who} may do all that a queue needs")
+
+
+def _dry(link: Link, user: str, commands: list[str], keys: Keys) -> list[str] | None:
+    """What a user may not do; None: it cannot be asked."""
+    replies = link.batch([["ACL", "DRYRUN", user, *example(command, keys)] for command in commands])
+    if any(isinstance(reply, Exception) for reply in replies):
+        return None
+    return [command for command, reply in zip(commands, replies, strict=True) if reply != b"OK"]
+
+
+def _queued(link: Link, commands: list[str], keys: Keys) -> list[str] | None:
+    """The same, by a transaction that is thrown away; None: there is none."""
+    begun: Any
+    begun, *replies, _ = link.batch([["MULTI"], *(example(command, keys) for command in commands), ["DISCARD"]])
+    if isinstance(begun, Exception):
+        return None
+    return [command for command, reply in zip(commands, replies, strict=True) if isinstance(reply, Forbidden)]

@@ -126,9 +126,7 @@ class Proxy:
     """
 
     def __init__(self, server: str, listen: Path | None = None, *, seed: int = 0) -> None:
-        address = urlsplit(server)
-        self._family = socket.AF_UNIX if address.scheme == "unix" else socket.AF_INET
-        self._server = address.path if address.scheme == "unix" else (address.hostname or "127.0.0.1", address.port or 6379)
+        self.lead_to(server)
         self._path = listen
         self._listener = socket.socket(socket.AF_INET if listen is None else socket.AF_UNIX)
         self._listener.bind(("127.0.0.1", 0) if listen is None else str(listen))
@@ -176,6 +174,12 @@ class Proxy:
             self._path.unlink(missing_ok=True)
 
     # What it is told
+
+    def lead_to(self, server: str) -> None:
+        """Forward new connections to this server from now on."""
+        address = urlsplit(server)
+        self._family = socket.AF_UNIX if address.scheme == "unix" else socket.AF_INET
+        self._server = address.path if address.scheme == "unix" else (address.hostname or "127.0.0.1", address.port or 6379)
 
     def cut(self, direction: Direction, after: int, *, duty: str = "", holding: bytes = b"") -> None:
         """Cut the connection in the middle of the next request or reply that fits; several orders wait beside each other.

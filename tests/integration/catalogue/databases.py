@@ -32,7 +32,9 @@ class Postgres:
         return self._folder / "data"
 
     def start(self) -> None:
-        """Start, and return when it answers. Like the embedded server it is nobody's child."""
+        """Start, unless it runs, and return when it answers. Like the embedded server it is nobody's child."""
+        if self._runs:
+            return
         options = f"-k {self._folder} -c listen_addresses= -c fsync=off -c autovacuum=off"
         self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", str(self._folder / "log"), "-o", options)
         self._runs = True

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from streamq.config.url import scrub
+
 if TYPE_CHECKING:
     from streamq.config.schema import Log
 
@@ -50,8 +52,8 @@ class LineFormatter(logging.Formatter):
         level = record.levelname.lower()
         if self._colours:
             clock, level = f"\x1b[2m{clock}\x1b[0m", f"\x1b[{_COLOURS.get(record.levelno, '0')}m{level}\x1b[0m"
-        text = f"{clock} {level} {_printable(record.getMessage())}"
-        return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        text = f"{clock} {level} {_printable(scrub(record.getMessage()))}"
+        return text + ("\n" + scrub(self.formatException(record.exc_info)) if record.exc_info else "")
 
 
 class JsonFormatter(logging.Formatter):
@@ -63,11 +65,11 @@ class JsonFormatter(logging.Formatter):
             "ts_ms": int(record.created * 1000),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": scrub(record.getMessage()),
             "process": record.process,
         }
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
+            fields["exception"] = scrub(self.formatException(record.exc_info))
         return msgspec.json.encode(fields).decode()
 
 

@@ -143,12 +143,12 @@ def error_text(error: BaseException) -> str:
     """Return `TypeName: message`, of a `Discard` its reason, at most `ERROR_MOST` bytes, whatever its own `__str__` does."""
     name = type(error).__name__
     if isinstance(error, Discard) and error.reason:
-        return _head(error.reason, ERROR_MOST)
+        return _head(_scrubbed(error.reason), ERROR_MOST)
     try:
         message = str(error)
     except Exception as broken:  # noqa: BLE001 - a handler's exception may fail at anything, and the task must still be settled
         message = f"(its message cannot be read: {type(broken).__name__})"
-    return _head(f"{name}: {message}" if message else name, ERROR_MOST)
+    return _head(_scrubbed(f"{name}: {message}") if message else name, ERROR_MOST)
 
 
 def traceback_text(error: BaseException) -> str:
@@ -159,7 +159,7 @@ def traceback_text(error: BaseException) -> str:
         lines = traceback.format_exception(type(error), error, _from_handler(error.__traceback__))
     except Exception as broken:  # noqa: BLE001 - see error_text
         return f"(the traceback cannot be written: {type(broken).__name__})"
-    return _without_middle("".join(lines), TRACEBACK_MOST)
+    return _without_middle(_scrubbed("".join(lines)), TRACEBACK_MOST)
 
 
 def _from_handler(trace: TracebackType | None) -> TracebackType | None:
@@ -168,6 +168,13 @@ def _from_handler(trace: TracebackType | None) -> TracebackType | None:
     while inner and inner.tb_frame.f_code.co_filename.startswith(_CARRIERS):
         inner = inner.tb_next
     return inner or trace
+
+
+def _scrubbed(text: str) -> str:
+    """Text without the passwords of addresses: others read dead letters than those who run the handler."""
+    from streamq.config.url import scrub  # brings the configuration with it, which whoever only raises `Retry` does not need
+
+    return scrub(text)
 
 
 def _head(text: str, most: int) -> str:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from streamq.config.url import scrub
+
 #: A duration: written `30s`, `1h30m` or as a number of seconds; held in seconds.
 Seconds = Annotated[float, Meta(extra={"written": "duration"})]
 #: A size: written `256 MiB` or as a number of bytes; held in bytes.
@@ -31,7 +33,12 @@ Url = Annotated[
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every section: immutable, keyword-only, without unknown keys."""
+    """Base of every section: immutable, keyword-only, without unknown keys, and without passwords where it is shown."""
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        values = (f"{name}={scrub(value)!r}" if isinstance(value, str) else f"{name}={value!r}" for name, value in shown.items())
+        return f"{type(self).__name__}({', '.join(values)})"
 
 
 class Server(Section, frozen=True, kw_only=True):

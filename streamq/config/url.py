@@ -1,6 +1,7 @@
 """Addresses as they may be shown: without their passwords.
 
-Every address that is printed, logged or put into an error or a JSON answer goes through `mask` first.
+Every address that is printed, logged or put into an error or a JSON answer goes through `mask` first; what others
+wrote, such as the errors and tracebacks of handlers, goes through `scrub`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,25 @@ import re
 #: What stands for a password.
 MASK = "***"
 
+_NAME = r"[^=&#\s]*(?:password|passwd|pwd|passphrase|token|secret|%)[^=&#\s]*"
+_PARAMETER = re.compile(rf"([?&]{_NAME}=)[^&#]*", re.IGNORECASE)
 # Greedy up to the last @, since a password that was not percent-encoded may hold any character.
-_USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@", re.DOTALL)
-_PARAMETER = re.compile(r"([?&](?:[^=&]*_)?(?:password|passwd|pwd|token|secret)=)[^&#]*", re.IGNORECASE)
+_USERINFO = re.compile(r"(:/+)([^:@]*):.*@", re.DOTALL)
+# Without its scheme an address is refused, and may still be one.
+_BARE = re.compile(r"^([^:@\s]*):(?!/)\S*@")
+# In an address of Redis, who stands alone before the @ is likelier a password than a user without one.
+_ALONE = re.compile(r"^((?:rediss?|unix)://)[^:@]+@", re.IGNORECASE)
+
+# In the middle of a text an address ends where a space, a quote or a bracket stands.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>()\[\]{}]+", re.IGNORECASE)
 
 
 def mask(url: str) -> str:
     """Return an address with its password, in the user part or in a parameter, replaced by `***`; any text may be given."""
-    return _PARAMETER.sub(rf"\g<1>{MASK}", _USERINFO.sub(rf"\g<1>:{MASK}@", url))
+    url = _ALONE.sub(rf"\g<1>{MASK}@", _USERINFO.sub(rf"\g<1>\g<2>:{MASK}@", url))
+    return _PARAMETER.sub(rf"\g<1>{MASK}", _BARE.sub(rf"\g<1>:{MASK}@", url))
+
+
+def scrub(text: str) -> str:
+    """Return a text with the passwords of all addresses in it replaced by `***`."""
+    return _ADDRESS.sub(lambda found: mask(found[0]), text) if "://" in text else text

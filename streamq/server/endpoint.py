@@ -112,8 +112,8 @@ def _check(url: str) -> None:
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises where it is no number
-    except ValueError as error:
-        raise UsageError(f"the server's URL is wrong: {error}", hint=_HINT) from error
+    except ValueError:  # it may quote the password
+        raise UsageError("the server's URL is wrong: no host and port can be read from it", hint=_HINT) from None
     if scheme == "unix" and not parts.path:
         raise UsageError("the server's URL names no socket", hint=_HINT)
     if scheme != "unix" and not re.fullmatch(r"/?\d*", parts.path):

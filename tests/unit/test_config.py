@@ -16,6 +16,7 @@ from streamq.config.convert import Raw, convert, expected
 from streamq.config.environment import variable
 from streamq.config.fields import fields
 from streamq.config.schema import Document, Settings
+from streamq.config.url import scrub
 from streamq.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -274,12 +275,32 @@ def test_no_password_is_shown(password: str) -> None:
     hidden = f"<<{password}>>"
     assert hidden not in mask(f"redis://user:{hidden}@host:6379/0")
     assert hidden not in mask(f"postgresql+psycopg://:{hidden}@host/db?x=1")
+    assert hidden not in mask(f"redis:/us/er:{hidden}@host")
+    assert (word := "".join(hidden.split())) not in mask(f"user:{word}@host:6379")
     if not set(password) & {"&", "#"}:
+        assert hidden not in mask(f"redis://host?pass%77ord={hidden}") + mask(f"postgresql://host/db?sslpassword={hidden}")
         assert hidden not in mask(f"unix:///s.sock?db=1&password={hidden}")
+
+
+def test_a_password_in_the_middle_of_a_text_is_hidden() -> None:
+    """Others than streamq write errors and tracebacks; what stands around the address stays."""
+    text = "File 'a.py', line 2\n  connect('redis://u:geheim@h:1/0') and mail a@b; <postgresql://x:geheim@h/db?a=1>"
+    shown = "File 'a.py', line 2\n  connect('redis://u:***@h:1/0') and mail a@b; <postgresql://x:***@h/db?a=1>"
+    assert scrub(text) == shown
+
+
+def test_settings_are_shown_without_passwords() -> None:
+    """Such as in a traceback with the values of its variables."""
+    given = {"server.url": "redis://u:geheim@h", "catalogue.url": "postgresql://u:geheim@h/db", "produce.sources": ["x"]}
+    assert "geheim" not in repr(load(None, given, {}))
 
 
 def test_what_is_no_password_is_shown() -> None:
     """The rest of an address stays readable."""
+    assert mask("redis://geheim@host") == "redis://***@host"
+    assert mask("postgresql://user@host/db") == "postgresql://user@host/db"
+    assert mask("host:6379") == "host:6379"
+    assert mask("sqlite:////var/lib/a.db") == "sqlite:////var/lib/a.db"
     assert mask("redis://user:geheim@host:6379/0?db=1") == "redis://user:***@host:6379/0?db=1"
     assert mask("redis://host:6379/0") == "redis://host:6379/0"
     assert mask("unix:///run/s.sock?password=geheim&db=2") == "unix:///run/s.sock?password=***&db=2"

@@ -96,8 +96,7 @@ class Supervisor:
         Raises:
             StreamqError: it could not go on: no server, no such module.
         """
-        waiting(self._transitions.open, self._settings.server.wait)
-        self._transitions.link.call("SADD", QUEUES, self._keys.queue)
+        waiting(self._open, self._settings.server.wait, also=(CannotPersist, MemoryFull))
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         parts = [part for part in (self._keeper, self._reaper, self._reloader) if part is not None]
         try:
@@ -115,6 +114,13 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
         return self._drain.exit_status if self._drain is not None else 0
+
+    def _open(self) -> None:
+        """Makes what the queue needs; a server whose memory is full refuses only what is not there yet."""
+        self._transitions.open()
+        link = self._transitions.link
+        if not link.call("SISMEMBER", QUEUES, self._keys.queue):
+            link.call("SADD", QUEUES, self._keys.queue)
 
     def stop(self) -> None:
         """Lets every child finish what it runs, within the grace time."""

@@ -72,3 +72,15 @@ def test_what_was_accepted_goes_through_a_full_queue(full: Workshop) -> None:
     figures = full.settled()
     assert figures.finished_total == BOUND + 10
     assert {full.locate(each)["deliveries"] for each in ids[:3]} == {2}
+
+
+def test_workers_that_start_on_a_server_without_memory_empty_it(own: Workshop) -> None:
+    """More workers are how such a server is helped; they need nothing that is not there."""
+    own.send_numbered("work", range(50))
+    used = own.link.call("INFO", "memory").partition(b"used_memory:")[2].partition(b"\r\n")[0]
+    own.link.call("CONFIG", "SET", "maxmemory", int(used) // 2)
+    own.start("w1", slots=4)
+    own.start("w2", slots=4)
+    assert own.settled().finished_total == 50
+    for worker in own.workers:
+        assert worker.stop() == 0

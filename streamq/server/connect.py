@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from streamq.errors import ServerUnreachable, ServerUnusable, StreamqError
-from streamq.server.dial import dial
+from streamq.server.dial import CERTIFICATE, dial
 from streamq.server.reply import Forbidden, ReplyError, ReplyLost, error_of
 from streamq.server.resp import Argument, ProtocolError, Receiver, Reply, pack
 
@@ -167,7 +167,10 @@ class Link:
         try:
             *logged_in, command, _ = self._transfer(pack(greeting), len(greeting), self.timeout)
         except ReplyLost as error:
-            raise ServerUnreachable(error.what, hint="is it Redis or Valkey? Where it wants TLS, the URL is rediss://") from error
+            is_secured = self.endpoint.masked.startswith("rediss://")
+            refused = is_secured and "ALERT" in (getattr(error.__cause__, "reason", None) or "")
+            hint = CERTIFICATE if is_secured else "is it Redis or Valkey? Where it wants TLS, the URL is rediss://"
+            raise (ServerUnusable if refused else ServerUnreachable)(error.what, hint=hint) from error
         for reply in (*logged_in, command):
             # Who may not ask for COMMAND may well be allowed all that a queue needs.
             if isinstance(reply, StreamqError) and not (reply is command and isinstance(reply, Forbidden | ReplyError)):

@@ -14,11 +14,17 @@ from urllib.parse import unquote, urlsplit
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable, UsageError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
 _FORMS = "such as redis://USER:PASSWORD@HOST:6379/0, rediss://HOST:6379 or unix:///run/redis.sock"
 _PLAIN = "use redis:// for a server without TLS"
+_AUTHORITY = "name its authority with ?ssl_ca_certs=FILE at the end of the URL"
+_NAME = "write the host as the certificate names it"
+_FILES = "ssl_ca_certs, ssl_certfile and ssl_keyfile name PEM files, ssl_password the key's password"
+#: What to do where a server of TLS hangs up on a client that it does not know.
+CERTIFICATE = "it may want a certificate of yours: ?ssl_certfile=FILE&ssl_keyfile=FILE at the end of the URL"
 _PORT = 6379
 #: When a silent TCP connection is asked whether it still stands, in seconds, how often, and how many times; as redis-py has it.
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -106,6 +112,8 @@ def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
             options.pop(name, None)
         user, password, database = options.pop("username", None), options.pop("password", None), options.pop("db", 0)
         kind = options.pop("connection_class", Connection)
+        if url.startswith("rediss:"):
+            options.setdefault("ssl_password", "")  # without one, OpenSSL would ask the terminal, and wait
         # `redis_connect_func` stands in for redis-py's own greeting, of up to five round trips.
         options.update(
             socket_timeout=timeout, socket_connect_timeout=timeout, retry_on_timeout=False, redis_connect_func=_say_nothing
@@ -127,15 +135,10 @@ def _say_nothing(_: object) -> None:
 
 def _translated(error: Exception, cause: BaseException | None, where: str) -> ServerError:
     """The error of a connect, redis-py's around one of the socket or that itself, as one of ours."""
-    import ssl  # loaded by redis-py, and and the least of what a failed connect costs
+    import ssl  # loaded by redis-py, and the least of what a failed connect costs
 
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return ServerUnusable(
-            f"the certificate of {where} is not trusted: {cause.verify_message}",
-            hint="name its authority with ?ssl_ca_certs=FILE at the end of the URL",
-        )
     if isinstance(cause, ssl.SSLError):
-        return ServerUnusable(f"{where} does not speak TLS: {cause.reason or cause}", hint=_PLAIN)
+        return _of_tls(cause, where)
     if isinstance(cause, FileNotFoundError) and where.startswith("rediss://"):
         return ServerUnusable(f"a file that {where} names is missing: {cause}")
     if isinstance(cause, PermissionError):
@@ -145,3 +148,17 @@ def _translated(error: Exception, cause: BaseException | None, where: str) -> Se
         return ServerUnreachable(f"{where} does not answer", hint=_PLAIN if where.startswith("rediss://") else None)
     reason = (cause.strerror if isinstance(cause, OSError) else None) or error
     return ServerUnreachable(f"no server answers at {where}: {reason}", hint="is it running, and is the address right?")
+
+
+def _of_tls(cause: ssl.SSLError, where: str) -> ServerUnusable:
+    """The error of a handshake, or of the files for one."""
+    message = getattr(cause, "verify_message", "")  # of an SSLCertVerificationError
+    if message:
+        hint = _NAME if "mismatch" in message.lower() else _AUTHORITY
+        return ServerUnusable(f"the certificate of {where} is not trusted: {message}", hint=hint)
+    reason = cause.reason or str(cause)
+    if cause.library != "SSL" or "PEM" in str(cause):
+        return ServerUnusable(f"a certificate or key that {where} names cannot be used: {reason}", hint=_FILES)
+    if "ALERT" in reason:
+        return ServerUnusable(f"{where} refuses the TLS connection: {reason}", hint=CERTIFICATE)
+    return ServerUnusable(f"{where} does not speak TLS: {reason}", hint=_PLAIN)

@@ -78,6 +78,6 @@ def _of_queue(
     group = Group(transitions, lease_ms)
     subjects["leftover-consumers"] = group.leftover
     subjects["missing-groups"] = group.missing
-    yield from workers.examine(transitions, settings, figures, seen.found.get("unknown-tasks", []))
+    yield from workers.examine(transitions, figures, lease_ms, seen.found.get("unknown-tasks", []))
     yield from group.findings(figures)
     yield from queue.examine(transitions, figures, seen, settings.queue.max_size)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streamq import fleet, held, pending, wire
+from streamq import fleet, held, wire
 from streamq.doctor.finding import finding, many, some
 from streamq.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streamq.config import Settings
     from streamq.doctor.finding import Finding
     from streamq.stats import Stats, Worker
     from streamq.transitions import Transitions
@@ -20,27 +19,28 @@ if TYPE_CHECKING:
 _LONG_MS: Final = 3_600_000
 #: Workers recover what was lost within a lease; after so many of them they do not.
 _LEASES: Final = 2
+#: Of so many of the longest runs the row is read, beyond those that are read anyhow.
+_ROWS: Final = 100
 #: Of so many tasks that no worker knew the names are read.
 _NAMES_MOST: Final = 200
 _START: Final = "`streamq consume` starts a worker"
 
 
-def examine(transitions: Transitions, settings: Settings, figures: Stats, unknown: Sequence[bytes]) -> Iterator[Finding]:
+def examine(transitions: Transitions, figures: Stats, lease_ms: int, unknown: Sequence[bytes]) -> Iterator[Finding]:
     """Look at the workers of a queue.
 
     Args:
         transitions: of the queue.
-        settings: the configuration in force.
         figures: of the queue.
+        lease_ms: the longest lease of the fleet.
         unknown: addresses of parked tasks whose name no worker knew when it had them.
 
     Raises:
         ServerError: the server is away.
     """
-    lease_ms = max((worker.lease_ms for worker in figures.workers), default=round(settings.worker.lease * 1000))
     yield _workers(figures)
     yield _lost(figures, lease_ms)
-    yield from _tasks(transitions, settings, figures, lease_ms)
+    yield from _tasks(transitions, figures, lease_ms)
     yield _unknown(transitions, figures, unknown)
 
 
@@ -83,24 +83,27 @@ def _described(worker: Worker, figures: Stats) -> str:
     return f"{worker.name} (process {worker.pid}, {worker.state}, last heard of {quiet} ago)"
 
 
-def _tasks(transitions: Transitions, settings: Settings, figures: Stats, lease_ms: int) -> Iterator[Finding]:
+def _tasks(transitions: Transitions, figures: Stats, lease_ms: int) -> Iterator[Finding]:
     """Tasks that are stuck, or run for very long."""
-    view = pending.read(transitions, pending.wanted_by(settings.worker))
-    stuck = [task for task in view.tasks if task.state == "stuck"]
-    hanging = [task for task in stuck if not figures.workers_alive or (task.idle_ms or 0) > _LEASES * lease_ms]
+    scene = held.look(transitions, 1, lease_ms)
+    rows = held.rows(transitions, scene, _ROWS)
+    stuck = [row for row in rows if row.stuck]
+    hanging = [row for row in stuck if not figures.workers_alive or row.idle_ms > _LEASES * lease_ms]
     if hanging:
-        what = f"{many(view.stuck, 'task is', 'tasks are')} stuck: the lease has run out or the worker is dead"
+        what = f"{many(len(stuck), 'task is', 'tasks are')} stuck: the lease has run out or the worker is dead"
         mend = "`streamq pending --claim` hands them on now" if figures.workers_alive else _START
-        yield finding("stuck-tasks", "warning", what, mend, [task.id for task in hanging])
+        yield finding("stuck-tasks", "warning", what, mend, [row.address for row in hanging])
     else:
-        soon = f"; {view.stuck:,} of lost workers will be recovered within moments" if stuck else ""
-        yield finding("stuck-tasks", "ok", f"{many(view.pending, 'task')} in the hands of workers, none stuck{soon}")
-    long = [task for task in view.tasks if task.state == "running" and (task.running_ms or 0) > _LONG_MS]
+        soon = f"; {len(stuck):,} of lost workers will be recovered within moments" if stuck else ""
+        pending = sum(number for *_, number in scene.held)
+        yield finding("stuck-tasks", "ok", f"{many(pending, 'task')} in the hands of workers, none stuck{soon}")
+    now = scene.queue.now_ms
+    long = [row for row in rows if row.started_ms and not row.stuck and now - row.started_ms > _LONG_MS]
     if long:
-        longest = max(task.running_ms or 0 for task in long)
+        longest = max(now - (row.started_ms or now) for row in long)
         what = f"{many(len(long), 'task has', 'tasks have')} been running for over an hour, one for {duration(longest // 1000)}"
         mend = "`streamq pending` shows them; a `timeout` bounds a task, `streamq task cancel` ends one"
-        yield finding("long-tasks", "note", what, mend, [task.id for task in long])
+        yield finding("long-tasks", "note", what, mend, [row.address for row in long])
     else:
         yield finding("long-tasks", "ok", "no task has been running for over an hour")
 

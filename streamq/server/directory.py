@@ -128,7 +128,7 @@ class DataDirectory:
             if self.path.stat().st_mode & 0o077:
                 self._close_to_others()
             ignore = self.file(".gitignore")
-            if not ignore.exists():
+            if not ignore.exists() or not ignore.stat().st_size:  # whoever made it may have been killed before the writing
                 ignore.write_text("*\n")
         except OSError as error:
             raise self._refused(error) from error
@@ -230,12 +230,47 @@ class DataDirectory:
         except OSError as error:
             raise self._refused(error) from error
 
-    def last_words(self, lines: int = 3) -> str:
-        """The end of the server's log, in one line, without process ids and times."""
+    def ghost(self) -> int | None:
+        """The process id of a server that runs on in a directory that was deleted from this path; None where /proc is not there.
+
+        Nobody can reach its socket any more, but those who were connected work on with it: a second server beside it would
+        divide the queue, and nobody would see it.
+        """
+        here = os.path.realpath(self.path)
         try:
-            text = self.file("server.log").read_text(errors="replace")
+            pids = [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+        except OSError:
+            return None
+        for pid in pids:
+            try:
+                if os.readlink(f"/proc/{pid}/cwd") != f"{here} (deleted)":  # noqa: PTH115
+                    continue
+                links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]  # noqa: PTH115, PTH208
+            except OSError:
+                continue  # it has ended, or it is another user's
+            if f"{here}/server.lock (deleted)" in links:
+                return int(pid)
+        return None
+
+    def log_size(self) -> int:
+        """How long the server's log is now, in bytes."""
+        try:
+            return self.file("server.log").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def logged(self, since: int = 0) -> str:
+        """What the server's log says, from an offset on."""
+        try:
+            with self.file("server.log").open("rb") as file:
+                file.seek(since)
+                return file.read().decode(errors="replace")
         except OSError as error:
             return f"{error.strerror}: {error.filename}"
+
+    def last_words(self, lines: int = 3) -> str:
+        """The end of the server's log, in one line, without process ids and times."""
+        text = self.logged()
         said = [re.sub(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [*#.-] ", "", line) for line in text.splitlines() if line.strip()]
         return " / ".join(said[-lines:]) or "it said nothing"
 
@@ -245,6 +280,42 @@ class DataDirectory:
             return int(self.file("server.pid").read_text())
         except (OSError, ValueError):
             return None
+
+
+class Standing:
+    """Notices that a data directory is no longer the one that its server runs in: deleted, or deleted and made again.
+
+    Whoever is connected to the server would never see it: the connection stands, and every new command finds another server.
+
+    Args:
+        path: the directory, with a server in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._home = DataDirectory(path)
+        self._seen = self._identity()
+
+    def check(self) -> None:
+        """Compare the directory with the one that it was.
+
+        Raises:
+            ServerUnusable: it is another, or none.
+        """
+        if self._seen is None:  # the server was about to be started
+            self._seen = self._identity()
+        elif self._identity() != self._seen:
+            raise ServerUnusable(
+                f"the data directory {self._home.path} was deleted while its server runs: new commands cannot find that server,"
+                " and what it holds will be gone with it",
+                hint="let its workers end, then end the server with `kill`; the next command starts a new one",
+            )
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._home.file("server.lock").stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_dev, status.st_ino
 
 
 class Claim:

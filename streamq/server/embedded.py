@@ -11,6 +11,7 @@ workers still run.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ Start = Literal["command", "revive", "never"]
 Answer = Literal["ready", "loading", "silent", "absent"]
 
 _LOOK = 1.0
+# What the server's log says of an append-only file whose last command was not whole, and of one that it cannot read at all.
+_CUT = "because aof-load-truncated is enabled"
+_DAMAGED = re.compile(r"append.only file|\bAOF\b|\bRDB\b")
 # One that was killed from outside while it started deserves another; one that cannot start fails again, within milliseconds.
 _LAUNCHES = 3
 
@@ -94,7 +98,7 @@ def _bring_up(home: DataDirectory, durability: Durability, deadline: float, star
     path = home.socket()
     home.prepare()
     with home.starting(deadline):
-        launches = 0
+        launches, before = 0, home.log_size()
         while (answer := look(path)) != "ready":
             if answer == "absent" and (claim := home.claim()):
                 with claim:
@@ -106,6 +110,19 @@ def _bring_up(home: DataDirectory, durability: Durability, deadline: float, star
             if time.monotonic() >= deadline:
                 raise _no_answer(home, answer)
             time.sleep(PAUSE)
+        if launches and _CUT in home.logged(before):
+            _tell_of_cut(home)
+
+
+def _tell_of_cut(home: DataDirectory) -> None:
+    import logging  # 10 ms that a server which answers does not cost
+
+    logging.getLogger("streamq.server").warning(
+        "the append-only file in %s ended in the middle of a command, as after a power cut or on a full disk; it was cut there,"
+        " what followed is lost (see %s)",
+        home.path,
+        home.file("server.log"),
+    )
 
 
 def _allow(home: DataDirectory, start: Start) -> None:
@@ -123,6 +140,11 @@ def _launch(home: DataDirectory, claim: Claim, durability: Durability, start: St
 
     from streamq.server import binary
 
+    if ghost := home.ghost():
+        raise ServerUnusable(
+            f"the data directory {home.path} was deleted, and its server (process {ghost}) runs on with what it held",
+            hint=f"let its workers end, then `kill {ghost}`: what it holds is gone with it",
+        )
     writer = home.writer()
     executable, program = binary.find(writer)
     # Noted before the start: a starter that is killed after it must not leave a directory that an older binary would open.
@@ -170,7 +192,13 @@ def _died(home: DataDirectory, start: Start, said: str = "") -> ServerError:
     """The error of a server that ended while it started; for clients that come back it may pass (a full disk)."""
     words = " ".join(said.split()) or home.last_words()
     kind = ServerUnusable if start == "command" else ServerUnreachable
-    return kind(f"the server in {home.path} ended while it started: {words}", hint=f"its log is {home.file('server.log')}")
+    hint = f"its log is {home.file('server.log')}"
+    if _DAMAGED.search(words):
+        hint += (
+            f"; bring back a copy of {home.path}, or copy it and cut its append-only file where the damage begins"
+            " (`valkey-check-aof --fix FILE`, or redis-check-aof)"
+        )
+    return kind(f"the server in {home.path} ended while it started: {words}", hint=hint)
 
 
 def _no_answer(home: DataDirectory, answer: Answer) -> ServerUnreachable:

@@ -42,10 +42,13 @@ class Forbidden(ServerUnusable):
 
 
 # Up to Redis 6.2 the error of a command inside a script comes wrapped, its code behind the script's name and line.
-_WRAPPED = re.compile(r"^ERR Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?(?=[A-Z]{3,} )")
+_WRAPPED = re.compile(r"^ERR Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?(?=[A-Z]{3,} |The user )")
+#: Only a command that was sent by itself is refused with a code of its own; one that a script calls, in three ways.
+_FORBIDDEN = ("NOPERM ", "The user executing the script ", "ERR The user executing the script ", "ERR ACL failure in script")
 
 _LOGIN = "check user name and password in the URL (redis://USER:PASSWORD@HOST:PORT)"
 _NO_LOGIN = "leave the password out of the URL"
+_RIGHTS = "`streamq doctor` names the commands that it lacks; its keys are ~streamq:*"
 _CLUSTER = "give the URL of a server that is not part of a cluster"
 _OLD = "use Redis 6.2 or newer, or Valkey"
 
@@ -59,7 +62,7 @@ _MEANINGS: tuple[tuple[str, type[ServerError], str, str | None], ...] = (
     ("ERR max number of clients", ServerUnreachable, "the server has as many clients as it accepts", "raise its maxclients"),
     ("OOM ", MemoryFull, "the server's memory is full (maxmemory)", "raise its maxmemory, or let workers empty the queue first"),
     ("MISCONF ", CannotPersist, "the server cannot write to its disk", "free space on the disk of its data directory"),
-    ("NOPERM ", Forbidden, "the user of the URL may not do what a queue needs", "grant it ~streamq:* and +@all -@dangerous"),
+    *((told, Forbidden, "the user of the URL may not do what a queue needs", _RIGHTS) for told in _FORBIDDEN),
     ("NOAUTH ", ServerUnusable, "the server wants a password", _LOGIN),
     ("WRONGPASS ", ServerUnusable, "the server refuses user name or password", _LOGIN),
     ("ERR invalid password", ServerUnusable, "the server refuses the password", _LOGIN),

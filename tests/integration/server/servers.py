@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -23,10 +24,11 @@ Serve = Callable[..., int]
 def servers_of(data: Path) -> list[psutil.Process]:
     """The server processes whose working directory is a data directory."""
     found = []
-    for process in psutil.process_iter(["cwd", "cmdline", "status"]):
-        info = process.info
-        if info["cwd"] == str(data) and info["status"] != psutil.STATUS_ZOMBIE and info["cmdline"]:
-            found.append(process)
+    for process in psutil.process_iter(["cwd"]):
+        if process.info["cwd"] == str(data):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.status() != psutil.STATUS_ZOMBIE and process.cmdline():
+                    found.append(process)
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streamq.doctor.finding import finding, some
 from streamq.keys import GROUP, QUEUES, Keys
@@ -44,6 +44,7 @@ _FORMS: Final = {
     "HSET": "$ f v",
     "HSETNX": "$ f v",
     "HVALS": "$",
+    "INFO": "server",
     "SADD": "@ m",
     "SCRIPT LOAD": "x",
     "SET": "$ v",
@@ -78,28 +79,26 @@ _FORMS: Final = {
 }
 #: What the program itself sends, its scripts aside.
 OF_PROGRAM: Final = frozenset(
-    {
-        *(
-            "EVAL",
-            "EVALSHA",
-            "EXISTS",
-            "HGET",
-            "HGETALL",
-            "HMGET",
-            "HSCAN",
-            "SADD",
-            "SCRIPT LOAD",
-            "SISMEMBER",
-            "SMEMBERS",
-            "TIME",
-        ),
-        *("XINFO CONSUMERS", "XINFO GROUPS", "XINFO STREAM", "XPENDING", "XRANGE", "XREAD", "XREADGROUP", "XREVRANGE"),
-        *("ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE"),
-    }
+    (
+        *("EVAL", "EVALSHA", "EXISTS", "HGET", "HGETALL", "HMGET", "HSCAN", "INFO", "SADD", "SCRIPT LOAD", "SISMEMBER"),
+        *("SMEMBERS", "TIME", "XINFO CONSUMERS", "XINFO GROUPS", "XINFO STREAM", "XPENDING", "XRANGE", "XREAD", "XREADGROUP"),
+        *("XREVRANGE", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE"),
+    )
 )
 #: What it sends and can do without: a server that refuses these tells less of itself.
 NICE: Final = frozenset(
-    {"ACL DRYRUN", "ACL WHOAMI", "CLIENT SETNAME", "COMMAND INFO", "CONFIG GET", "CONFIG SET", "HELLO", "INFO", "PING"}
+    (
+        "ACL DRYRUN",
+        "ACL WHOAMI",
+        "CLIENT SETNAME",
+        "COMMAND INFO",
+        "CONFIG GET",
+        "CONFIG SET",
+        "HELLO",
+        "PING",
+        "MULTI",
+        "DISCARD",
+    )
 )
 
 
@@ -176,9 +175,12 @@ def _dry(link: Link, user: str, commands: list[str], keys: Keys) -> list[str] | 
 
 
 def _queued(link: Link, commands: list[str], keys: Keys) -> list[str] | None:
-    """The same, by a transaction that is thrown away; None: there is none."""
-    begun: Any
-    begun, *replies, _ = link.batch([["MULTI"], *(example(command, keys) for command in commands), ["DISCARD"]])
+    """The same, by a transaction that is thrown away; None: there is none.
+
+    Nothing is sent before the transaction stands: outside of one these commands would be executed.
+    """
+    [begun] = link.batch([["MULTI"]])
     if isinstance(begun, Exception):
         return None
+    *replies, _ = link.batch([*(example(command, keys) for command in commands), ["DISCARD"]])
     return [command for command, reply in zip(commands, replies, strict=True) if isinstance(reply, Forbidden)]

@@ -42,7 +42,7 @@ def plans(seed: str, seconds: float) -> Iterator[Plan]:
 @click.option("--minutes", type=click.FloatRange(0.1), default=2.0, show_default=True, help="How long rounds are begun.")
 @click.option("--seed", default=None, help="What happens, and when.  [default: drawn, and told]")
 @click.option("--round", "only", type=click.IntRange(1), help="Play only this round of the run.")
-@click.option("--seconds", type=click.FloatRange(1), default=50.0, show_default=True, help="How long faults of a round go on.")
+@click.option("--seconds", type=click.FloatRange(1), default=90.0, show_default=True, help="How long faults of a round go on.")
 @click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to a file.")
 def main(minutes: float, seed: str | None, only: int | None, seconds: float, output: Path | None) -> None:
     """Torment streamq, and check that it has kept its promises."""

@@ -195,10 +195,9 @@ class Audit:
             return "the server forgot"
         if any(begin - _SLACK <= at <= end + _SLACK and killed in {None, pid} for at, killed in self._deaths[worker]):
             return "its process was killed"
-        if self._was_silent(worker, begin, end):
+        older = after.start.count < before.start.count
+        if self._was_silent(worker, begin, end) or (older and self._was_silent(after.start.worker, begin, end)):
             return "its worker was silent"
-        if after.start.count < before.start.count and self._was_silent(after.start.worker, begin, end):
-            return "an older hand-out, of a worker that had been silent"
         return "a task beside it ended the process" if self._was_beside_a_guilty_one(before, end) else ""
 
     def _was_silent(self, worker: str, begin: float, end: float) -> bool:

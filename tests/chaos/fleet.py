@@ -12,12 +12,13 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-from tests.chaos.kinds import LEASE
+from tests.chaos.kinds import GRACE, LEASE
 from tests.chaos.records import Records
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ class Fleet:
         self._started += 1
         name = f"w{self._started}"
         command = [sys.executable, "-m", "streamq", "consume", "--url", url, "--queue", self.queue, "--name", name]
-        command += ["--tasks", "tests.chaos.tasks", "--lease", f"{LEASE:g}s", "--grace", "10s"]
+        command += ["--tasks", "tests.chaos.tasks", "--lease", f"{LEASE:g}s", "--grace", f"{GRACE:g}s"]
         command += ["--processes", str(self._rng.choice((1, 1, 2))), "--concurrency", str(self._rng.choice((1, 4, 8)))]
         if contained:
             command = [*_CONTAINER, *command]
@@ -176,8 +177,12 @@ class Fleet:
         """Ask a worker to stop, and wait; returns its exit status, None if it does not end."""
         worker.ask_to_stop()
         self.workers.remove(worker)
+        asked = time.monotonic()
         try:
-            return worker.process.wait(timeout)
+            status = worker.process.wait(timeout)
+            if time.monotonic() - asked >= GRACE:  # what it had finished meanwhile could not be settled: no server
+                self._records.death(worker.name)
+            return status
         except subprocess.TimeoutExpired:
             self.workers.append(worker)
             return None

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 #: Sign of life within which a task stays its worker's, in seconds: short, so that leases run out often.
 LEASE: Final = 4.0
+#: How long a worker that is asked to stop lets its tasks finish, in seconds: longer than any of them takes.
+GRACE: Final = 10.0
 #: Longest run of `overrun`, in seconds.
 TIMEOUT: Final = 0.5
 #: Deliveries of a task that has to be finished: chaos alone must not exhaust them.

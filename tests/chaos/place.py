@@ -7,6 +7,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -144,6 +145,13 @@ class Place:
                 n = msgspec.json.decode(fields[b"args"])["n"]
                 found.setdefault(n, []).append(int(fields[b"deliveries"]))
         return found
+
+    def examine(self) -> list[str]:
+        """The faults that `streamq doctor` finds."""
+        command = [sys.executable, "-m", "streamq", "doctor", "--json", "--url", self.server.url, "--queue", self.queue]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        findings = json.loads(done.stdout)["findings"]
+        return [f"doctor: {each['what']}" for each in findings if each["level"] == "fault"]
 
     def heal(self) -> None:
         """End whatever is wrong with server, link, disk and database; workers are left as they are."""

@@ -188,7 +188,7 @@ class Round:
         history = History(read(self._folder / "ledger"))
         stats = msgspec.to_builtins(place.stats())
         verdict = Audit(history, place.records, place.letters()).check(stats)
-        verdict.faults += self._broken + pictures.check(place, history)
+        verdict.faults += self._broken + pictures.check(place, history) + place.examine()
         return verdict
 
 

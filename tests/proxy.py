@@ -34,6 +34,7 @@ class _Order(NamedTuple):
     after: int
     duty: bytes
     holding: bytes
+    answering: bytes
 
 
 class _Way:
@@ -102,8 +103,9 @@ class _Connection:
         self.server = server
         self.budget = budget
         self.ways = {client: _Way(client, server, "request"), server: _Way(server, client, "reply")}
-        #: The first that the client has sent: its name is in there.
+        #: The first that the client has sent: its name is in there; and the last.
         self.greeting = b""
+        self.asked = b""
 
     def interest(self, end: socket.socket) -> int:
         """The events that matter at one end."""
@@ -181,7 +183,7 @@ class Proxy:
         self._family = socket.AF_UNIX if address.scheme == "unix" else socket.AF_INET
         self._server = address.path if address.scheme == "unix" else (address.hostname or "127.0.0.1", address.port or 6379)
 
-    def cut(self, direction: Direction, after: int, *, duty: str = "", holding: bytes = b"") -> None:
+    def cut(self, direction: Direction, after: int, *, duty: str = "", holding: bytes = b"", answering: bytes = b"") -> None:
         """Cut the connection in the middle of the next request or reply that fits; several orders wait beside each other.
 
         Args:
@@ -189,8 +191,9 @@ class Proxy:
             after: how many bytes of it still arrive.
             duty: what the connection is for, as its client's name tells (`take`, `settle`, `send`); empty: whatever.
             holding: what the request or reply holds.
+            answering: what the request holds to which a reply is the answer.
         """
-        self._orders.append(_Order(direction, after, f"streamq-{duty}-".encode() if duty else b"", holding))
+        self._orders.append(_Order(direction, after, f"streamq-{duty}-".encode() if duty else b"", holding, answering))
 
     @property
     def orders(self) -> int:
@@ -300,6 +303,7 @@ class Proxy:
         except OSError:
             return False
         if way.direction == "request":
+            connection.asked = data
             if len(connection.greeting) < _GREETING:
                 connection.greeting += data[:_GREETING]
             if data and self.hold is not None and self.hold in data:
@@ -320,7 +324,8 @@ class Proxy:
         """After how many bytes of this the connection is cut; None: it is not."""
         lengths = []
         for order in [each for each in self._orders if each.direction == direction]:
-            if data and order.duty in connection.greeting and order.holding in data:
+            fits = order.duty in connection.greeting and order.holding in data and order.answering in connection.asked
+            if data and fits:
                 self._orders.remove(order)
                 lengths.append(order.after)
                 break

@@ -63,7 +63,6 @@ class Fetcher(Source):
     ) -> None:
         super().__init__(transitions, shared, judge, settler, slots)
         self._prefetch = shared.prefetch
-        self._room = shared.room
         self._budget = budget
         self._turns = itertools.cycle(_FIRST)
         self._takes = 0

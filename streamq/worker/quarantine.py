@@ -25,8 +25,9 @@ class Quarantine(Source):
     def _run(self) -> None:
         idle = 0.0
         while not self._stop.is_set() and idle < LINGER:
+            self._room.clear()
             if self._held:
-                self._stop.wait(LOOK)
+                self._room.wait(LOOK)
             elif self._take():
                 idle = 0.0
             else:
@@ -43,7 +44,7 @@ class Quarantine(Source):
         handed, _, _ = self._patiently(lambda: self._transitions.quarantine(self._consumer))
         if handed is None:
             return False
-        self._clock.set(self._transitions.now_ms())
+        self._clock.set(self._patiently(self._transitions.now_ms))
         verdict = self._judge(handed, self._clock.ms())
         if isinstance(verdict, Run):
             _log.info("%s %s: has crashed %d times, runs alone", verdict.task.name, verdict.task.id, handed.crashes)

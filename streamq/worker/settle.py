@@ -62,6 +62,7 @@ class Settler:
         self._held = shared.held
         self._table = shared.table
         self._prefetch = shared.prefetch
+        self._room = shared.room
         self._on_fatal = shared.on_fatal
         settings = shared.settings
         self._patience = settings.worker.patience
@@ -147,6 +148,8 @@ class Settler:
                 self._held.pop(park.address, None)
         for letter in letters:
             self._bury(letter)
+        if not self._held:
+            self._room.set()
         self._count()
 
     def _finish(self, group: list[Run]) -> None:

@@ -32,7 +32,7 @@ class Shared(NamedTuple):
     table: Table
     #: The settler tells it the run times, the fetcher asks it.
     prefetch: Prefetch
-    #: Set by the slots whenever one has become free.
+    #: Set by the slots whenever one has become free, and by the settler when nothing is held any more.
     room: threading.Event
     #: Called with the error when this process cannot go on.
     on_fatal: Callable[[StreamqError], None]

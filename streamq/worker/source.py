@@ -49,6 +49,7 @@ class Source(abc.ABC):
         self._clock = shared.clock
         self._held = shared.held
         self._under_way = shared.taking
+        self._room = shared.room
         self._on_fatal = shared.on_fatal
         self._on_spent = shared.on_spent
         self._judge = judge

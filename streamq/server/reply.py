@@ -41,8 +41,9 @@ class Forbidden(ServerUnusable):
     """The user of the connection may not run this command, or not on this key (NOPERM)."""
 
 
-# Up to Redis 6.2 the error of a command inside a script comes wrapped, its code behind the script's name and line.
-_WRAPPED = re.compile(r"^ERR Error running script .*?@user_script: ?\d+: (?:@user_script: ?\d+: )?-?(?=[A-Z]{3,} |The user )")
+# Up to Redis 6.2 the error of a command inside a script comes wrapped, its code behind the script's name and line; on all servers
+# an error that a script raises again comes so.
+_WRAPPED = re.compile(r"^ERR (?:Error running script [^:]*: )?(?:@?user_script: ?\d+: )+-?(?=[A-Z]{3,} |The user )")
 #: Only a command that was sent by itself is refused with a code of its own; one that a script calls, in three ways.
 _FORBIDDEN = ("NOPERM ", "The user executing the script ", "ERR The user executing the script ", "ERR ACL failure in script")
 

@@ -201,6 +201,17 @@ def test_a_full_memory_has_an_error_of_its_own(open_link: Link) -> None:
     assert open_link.call("GET", "a") is None
 
 
+def test_an_error_that_a_script_raises_again_is_what_it_was(open_link: Link) -> None:
+    """Every server puts the script's name and line before it: still the memory is full, and a group missing."""
+    again = "local reply = redis.pcall(unpack(ARGV)) if reply.err then error(reply.err) end"
+    with pytest.raises(ReplyError) as caught:
+        open_link.call("EVAL", again, 0, "XREADGROUP", "GROUP", "workers", "w1", "STREAMS", "stream", ">")
+    assert caught.value.code == "NOGROUP"
+    open_link.call("CONFIG", "SET", "maxmemory", 1)
+    with pytest.raises(MemoryFull):
+        open_link.call("EVAL", again, 0, "SET", "a", 1)
+
+
 def test_a_full_disk_has_an_error_of_its_own(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The append-only file may not grow (a limit, as a full disk would set one): writes are refused, reads answered."""
     monkeypatch.setenv("STREAMQ_SERVER_BINARY", str(limited(tmp_path / "limited", 'trap "" XFSZ; ulimit -f 64')))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamq.replies import Handed, parse_read
 from streamq.server.reply import ReplyError
@@ -138,13 +138,7 @@ class Fetcher(Source):
         """Blocks until there is a task, or until the time is over."""
         count = max(1, want // 3)  # COUNT is for each of three streams
         commands = blocking_read(self._transitions.keys, self._consumer, count, max(1, int(block * 1000)))
-        reply, control = self._patiently(lambda: self._transitions.link.batch(commands, block=block))
-        if isinstance(reply, ReplyError):
-            if reply.code in ("NOGROUP", "UNBLOCKED"):
-                return  # the next take makes the group
-            raise reply
-        if isinstance(reply, Exception):
-            raise reply
+        reply, control = self._patiently(lambda: self._read(commands, block))
         if not reply:
             return
         tasks, watch = parse_read(self._transitions.keys, reply, control)
@@ -154,6 +148,16 @@ class Fetcher(Source):
             want = 0
         self._dispatch(tasks[:want], self._clock.ms())
         self._release([(task.address, task.count) for task in tasks[want:]])
+
+    def _read(self, commands: Sequence[Sequence[Any]], block: float) -> tuple[Any, Any]:
+        """Reads once; nothing where a group is missing, which the next take makes."""
+        reply, control = self._transitions.link.batch(commands, block=block)
+        if isinstance(reply, ReplyError) and reply.code in {"NOGROUP", "UNBLOCKED"}:
+            return None, control
+        for each in (reply, control):
+            if isinstance(each, Exception):
+                raise each
+        return reply, control
 
     def _admitted(self, tasks: list[Handed]) -> list[Handed]:
         fields = {task.address: task.fields for task in tasks}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from streamq.server import embedded
 from tests.conftest import wait_until
 from tests.integration.server.servers import kill_server, servers_of
+from tests.lua.servers import Server
 from tests.workshop import Workshop
 
 
@@ -144,3 +147,27 @@ def test_a_server_that_stands_still_for_longer_than_the_leases_takes_no_task_fro
     figures = durable.settled()
     assert durable.count("start") == {1: 1, 2: 1}
     assert (figures.finished_total, figures.reaped_total, figures.fenced_total) == (2, 0, 0)
+
+
+def test_a_server_that_loads_for_long_is_waited_for(shop: Workshop) -> None:
+    """Workers that wait for a task when it dies meet a server that answers, and says that it is still loading."""
+    with tempfile.TemporaryDirectory(prefix="sq") as folder:
+        server = Server(Path(folder), "--appendonly", "yes")
+        server.start()
+        try:
+            with server.client() as client:
+                for n in range(6000):
+                    client.set(f"ballast:{n}", n)
+                workers = [shop.start(f"w{i}", "--url", server.url, slots=2) for i in range(3)]
+                wait_until(lambda: client.zcard(shop.keys["workers"]) == 3, f"all wait for tasks\n{shop.logs}")
+            server.kill()
+            server.options += ("--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024")
+            server.start()
+            with server.client() as client:
+                client.xadd(shop.keys["default"], {"task": "work", "args": '{"n": 1}'})
+            shop.happened("end", 1)
+            for worker in workers:
+                worker.said("server back after")
+                assert worker.stop() == 0
+        finally:
+            server.kill()

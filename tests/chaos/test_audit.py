@@ -18,7 +18,7 @@ SENT: list[Line] = [Send(1, "w", 0.9), Accepted(1, ["d1-0"], 1.0)]
 
 def run(name: str, at: float, end: float | None = None, how: str = "returned", **more: Any) -> list[Line]:
     """The lines of a run."""
-    told = {"n": 1, "id": "d1-0", "worker": "w1", "pid": 7, "count": 1, "delivery": 1} | more
+    told: dict[str, Any] = {"n": 1, "id": "d1-0", "worker": "w1", "pid": 7, "count": 1, "delivery": 1} | more
     lines: list[Line] = [Start(run=name, at=at, **told)]
     return lines if end is None else [*lines, End(told["n"], name, how, end)]
 

@@ -111,12 +111,12 @@ def _others(home: DataDirectory, pid: int) -> Finding:
 
 
 def _servers() -> list[int]:
-    """The servers among the processes of this machine that may be looked at."""
+    """The servers among the processes of this machine that may be looked at: named so, or serving our socket."""
     found = []
     for entry in _PROC.glob("[0-9]*/comm"):
         with suppress(OSError):
-            name = entry.read_text()
-            if name.startswith(("valkey", "redis")):
+            is_named = entry.read_text().startswith(("valkey", "redis"))
+            if is_named or b"server.sock" in entry.with_name("cmdline").read_bytes():
                 found.append(int(entry.parent.name))
     return found
 

@@ -10,6 +10,7 @@ import functools
 import re
 from importlib import resources
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
 
 from streamq.doctor.finding import finding, some
 from streamq.keys import GROUP, QUEUES, Keys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from streamq.doctor.finding import Finding
     from streamq.server.connect import Link
+    from streamq.server.endpoint import Endpoint
 
 Command = list[str | int]
 
@@ -151,7 +153,7 @@ def _commands(link: Link) -> Finding:
 def _rights(link: Link, keys: Keys) -> Finding:
     commands = needed()
     [user] = link.batch([("ACL", "WHOAMI")])
-    name = user.decode(errors="replace") if isinstance(user, bytes) else None
+    name = user.decode(errors="replace") if isinstance(user, bytes) else _user(link.endpoint)
     denied = _dry(link, name, commands, keys) if name else None
     if denied is None:
         denied = _queued(link, commands, keys)
@@ -164,6 +166,12 @@ def _rights(link: Link, keys: Keys) -> Finding:
         grant = " ".join(f"+{command.lower().replace(' ', '|')}" for command in denied)
         return finding("rights", "fault", what, f"ACL SETUSER {name or 'NAME'} ~streamq:* {grant}", denied)
     return finding("rights", "ok", f"{who} may do all that a queue needs")
+
+
+def _user(endpoint: Endpoint) -> str | None:
+    """The user that the URL names."""
+    name = None if endpoint.embedded else urlsplit(str(endpoint.where)).username
+    return unquote(name) if name else None
 
 
 def _dry(link: Link, user: str, commands: list[str], keys: Keys) -> list[str] | None:

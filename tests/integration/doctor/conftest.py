@@ -92,7 +92,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         port = free_port()
         folder = tmp_path / f"server-{port}"
         folder.mkdir()
-        command = [str(real_server()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder), *options]
+        save = () if "--save" in options else ("--save", "")
+        command = [str(real_server()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *save, *options]
         servers.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         wait_until(lambda: answers(port), f"a server answers at port {port}")
         return port

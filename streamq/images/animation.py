@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from streamq.config.schema import Limits
-from streamq.images.codecs import Picture, check_size
+from streamq.images.codecs import Picture
 from streamq.images.errors import BadImage
 from streamq.images.formats import Format
 
@@ -59,8 +59,8 @@ def read(picture: Picture, limits: Limits, change: Callable[[Image.Image], Image
     while picture.seek(first + len(frames)):
         if len(frames) == limits.frames:
             raise BadImage(f"{picture.what} has more frames than images.limits.frames ({limits.frames})")
+        picture.check(limits)
         frame, duration = picture.frame()
-        check_size(frame.size, limits, picture.what)
         changed = change(frame)
         if (len(frames) + 1) * changed.width * changed.height > limits.pixels:
             raise BadImage(

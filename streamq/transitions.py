@@ -22,7 +22,7 @@ SETTLE_MOST: Final = 450
 #: Most tasks of one `park` or `admit`.
 PARK_MOST: Final = 200
 
-ParkKind = Literal["retry", "release", "snooze", "unknown"]
+ParkKind = Literal["retry", "release", "snooze", "unknown", "alone"]
 Reason = Literal["error", "deliveries", "timeout", "unknown-task", "invalid", "expired"]
 
 

@@ -47,6 +47,20 @@ class Malformed(InvalidTask):
     """An entry of the stream is no task, or its arguments do not fit its handler: no attempt can succeed."""
 
 
+class Newer(Malformed):
+    """An entry is of a version of the format that only newer releases know: it is theirs.
+
+    Args:
+        version: which.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"the entry has version {version} of the format, this streamq knows {VERSION}", hint="update the workers"
+        )
+        self.version = version
+
+
 class Task(msgspec.Struct, frozen=True):
     """A task as its entry describes it.
 
@@ -89,6 +103,7 @@ def parse(address: str, fields: list[bytes]) -> Task:
         fields: names and values, in turn.
 
     Raises:
+        Newer: it is one for newer releases.
         Malformed: the entry is no task; the error says why.
     """
     if len(fields) == 4 and fields[0] == b"task" and fields[2] == b"args":  # noqa: PLR2004 - the common case, two pairs
@@ -98,6 +113,8 @@ def parse(address: str, fields: list[bytes]) -> Task:
     values = dict(zip(fields[::2], fields[1::2], strict=True))
     if len(values) * 2 != len(fields):
         raise Malformed("the entry has a field twice")
+    if (version := _number("v", values.pop(b"v", b"1"))) > VERSION:  # whatever else it holds is that version's
+        raise Newer(version)
     for required in (b"task", b"args"):
         if required not in values:
             raise Malformed(f"the entry has no field '{required.decode()}'")
@@ -109,7 +126,7 @@ def parse(address: str, fields: list[bytes]) -> Task:
             known[attribute] = read(field.decode(), raw)
         else:
             known["extra"][_shown(field)] = _shown(raw)
-    return Task(address=address, name=name, args=args, **known)
+    return Task(address=address, name=name, args=args, version=version, **known)
 
 
 def id_of(address: str, fields: list[bytes]) -> str:
@@ -243,13 +260,6 @@ def _due(field: str, raw: bytes) -> int:
     return _number(field, raw, 0)
 
 
-def _version(field: str, raw: bytes) -> int:
-    version = _number(field, raw)
-    if version > VERSION:
-        raise Malformed(f"the entry has version {version} of the format, this streamq knows {VERSION}", hint="update the workers")
-    return version
-
-
 def _text(field: str, raw: bytes) -> str:
     try:
         return raw.decode()
@@ -287,7 +297,6 @@ _FIELDS: Final[dict[bytes, tuple[str, Callable[[str, bytes], Any]]]] = {
     b"expires": ("expires_ms", _number),
     b"key": ("key", _key),
     b"trace": ("trace", _trace),
-    b"v": ("version", _version),
     b"id": ("id", _id),
     b"priority": ("priority", _text),
     b"due": ("due_ms", _due),

@@ -1,6 +1,7 @@
 -- Parks tasks that a consumer holds, each until its delay is over: a failed attempt that is to be retried, or a hand-back.
 -- ARGV    consumer, then a task: address count delay_ms kind attempt
---         kind "retry" counts against the limit; "release" (handed back), "snooze" (not now) and "unknown" (no such task here) do not
+--         kind "retry" counts against the limit; "release" (handed back), "snooze" (not now), "unknown" (no such task here) and
+--         "alone" (not beside others: with the suspects) do not
 --         attempt: the attempt as a JSON object, or ""
 -- Returns the addresses that were refused: their fence no longer holds.
 -- @include address
@@ -23,7 +24,7 @@ for i = 2, #ARGV, 5 do
       if kind == 'retry' then retried = retried + 1 else forgiven = forgiven + 1 end
       if kind ~= 'unknown' and kind ~= 'release' then unknown = 0
       elseif kind == 'unknown' and unknown == 0 then unknown = now end
-      park(address, now + delay, count, forgiven, crashes, unknown, with_attempt(attempts, attempt))
+      park(address, now + delay, count, forgiven, crashes, unknown, with_attempt(attempts, attempt), kind == 'alone')
     end
   else
     refused[#refused + 1] = address

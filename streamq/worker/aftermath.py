@@ -41,8 +41,8 @@ def cause_of(status: int) -> str:
 def settle(transitions: Transitions, child: ChildProcess, worker: str) -> int:
     """Settles for a child that has ended, and takes its consumer off the group. May be repeated when a reply was lost.
 
-    The runs that it was killed for have failed by timeout. What else had started counts as a crash if the child ended by itself;
-    all the rest is handed back, uncounted.
+    The runs that it was killed for have failed by timeout. What else had started counts as a crash if the child ended by itself,
+    also what had ended and was not settled: it may be what killed it. All the rest is handed back, uncounted.
 
     Args:
         transitions: the queue.
@@ -53,7 +53,7 @@ def settle(transitions: Transitions, child: ChildProcess, worker: str) -> int:
         How many runs were handed back.
     """
     _time_out(transitions, child, worker)
-    started = [(row.address, row.started_ms) for row in child.table.rows()] if child.crashed else []
+    started = [(row.address, row.started_ms) for row in child.table.started()] if child.crashed else []
     why = f"worker process died: {cause_of(child.exit_status or 0)}"
     total = 0
     while True:

@@ -26,7 +26,7 @@ from streamq.transitions import Transitions
 from streamq.worker import handlers
 from streamq.worker.budget import Budget
 from streamq.worker.compare import Comparison
-from streamq.worker.control import Channel, Failed, Go, Pending, Ready, Spent, Start, Stop
+from streamq.worker.control import Channel, Failed, Fleet, Go, Pending, Ready, Spent, Start, Stop
 from streamq.worker.fetch import Fetcher
 from streamq.worker.judge import Judge
 from streamq.worker.lifeline import die_with_parent, leave_signals_to_supervisor
@@ -84,6 +84,7 @@ class Child:
         )
         self._settler = Settler(self._door("settle"), self._shared)
         self._threads, self._loop = self._make_slots()
+        self._judge = Judge(self.registry, start.settings, alone=start.quarantine)
         self._source = self._make_source(budget)
         self.compare = Comparison(self._shared, self._settler, self._cancel)
 
@@ -105,7 +106,7 @@ class Child:
             return threads, None
         from streamq.worker.loop import LoopSlots  # asyncio costs a process 10 MB: only one with async handlers pays
 
-        return threads, LoopSlots(start.async_slots, start.sync_slots, *parts)
+        return threads, LoopSlots(start.async_slots, *parts)
 
     def _make_source(self, budget: Budget | None) -> Fetcher | Quarantine:
         """What takes tasks: in quarantine suspects only, else whatever there is."""
@@ -114,7 +115,7 @@ class Child:
             slots[False] = self._threads
         if self._loop is not None:
             slots[True] = self._loop
-        door, judge = self._door("take"), Judge(self.registry, self._start.settings)
+        door, judge = self._door("take"), self._judge
         if self._start.quarantine:
             return Quarantine(door, self._shared, judge, self._settler, slots)
         return Fetcher(door, self._shared, judge, self._settler, slots, budget)
@@ -137,6 +138,10 @@ class Child:
             if slots is not None:
                 slots.stop()
         self._settler.stop()
+
+    def know(self, fleet: Fleet) -> None:
+        """Takes in which tasks live workers know."""
+        self._judge.elsewhere = frozenset(fleet.tasks)
 
     def _cancel(self, address: str) -> None:
         if self._loop is not None:
@@ -201,6 +206,8 @@ def _obey(child: Child, channel: Channel) -> None:
             child.go()
         elif isinstance(message, Pending):
             child.compare(message)
+        elif isinstance(message, Fleet):
+            child.know(message)
         elif isinstance(message, Stop) and stopping is None:
             stopping = Part(lambda: _stop(child), "stopping")
             stopping.start()

@@ -49,6 +49,12 @@ class Pending(Message, frozen=True):
     held: list[tuple[str, int, int]]
 
 
+class Fleet(Message, frozen=True):
+    """To a child, when it has changed: the names of the tasks that live workers know, whichever they are."""
+
+    tasks: list[str]
+
+
 class Ready(Message, frozen=True):
     """From a child: its handlers are loaded."""
 
@@ -149,4 +155,4 @@ def _decode_path(kind: type, value: Any) -> Any:
     raise TypeError(f"{kind.__name__} is no part of a message")
 
 
-_decode = msgspec.json.Decoder(Start | Go | Stop | Pending | Ready | Failed | Spent, dec_hook=_decode_path).decode
+_decode = msgspec.json.Decoder(Start | Go | Stop | Pending | Fleet | Ready | Failed | Spent, dec_hook=_decode_path).decode

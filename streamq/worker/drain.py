@@ -6,9 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from streamq import held, wire
 from streamq.errors import ServerUnreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamq.held import Command, Scene
     from streamq.replies import Remains
     from streamq.transitions import Transitions
 
@@ -16,14 +20,25 @@ _log = logging.getLogger("streamq.worker")
 
 #: How often the queue is looked at, in seconds.
 EVERY: Final = 0.25
+#: How often it looks at all parked tasks, which may be many, in seconds.
+ALL_EVERY: Final = 2.0
+#: So many parked tasks are looked at by the script (`remains.lua`), and so many in a packet here.
+LOOKED: Final = 1000
+_PACKET: Final = 200
 
 
 class Drain:
-    """Watches a queue until it is drained: nothing waits, runs on any worker, is due or waits for a retry, however late."""
+    """Watches a queue until it is drained: nothing waits, runs on any worker, is due or waits for a retry, however late.
 
-    def __init__(self, transitions: Transitions) -> None:
+    Args:
+        transitions: of the queue.
+        lease: of this worker, in seconds.
+    """
+
+    def __init__(self, transitions: Transitions, lease: float) -> None:
         self._transitions = transitions
-        self._looked = 0.0
+        self._lease_ms = round(lease * 1000)
+        self._looked = self._looked_at_all = 0.0
         #: 0: drained; 1: it cannot be.
         self.exit_status = 0
 
@@ -33,24 +48,55 @@ class Drain:
             return False
         try:
             left = self._transitions.remains()
+            self._looked = time.monotonic()
+            return not left.running and self._is_at_end(left)
         except ServerUnreachable:
             return False
-        self._looked = time.monotonic()
-        return not left.running and self._is_at_end(left)
 
     def _is_at_end(self, left: Remains) -> bool:
         """Whether nothing will change any more."""
         if left.paused and left.waiting + left.retrying + left.scheduled_due:
             return self._give_up("the queue is paused; what waits in it stays (streamq queue resume lets it go on)")
-        if left.waiting or left.scheduled_due or left.retrying > left.unknown:
+        if left.waiting or left.scheduled_due:
             return False
-        if left.unknown:
-            tasks = "1 task is" if left.unknown == 1 else f"{left.unknown} tasks are"
-            return self._give_up(f"{tasks} left that no worker knows (--tasks names the module that has them)")
-        _log.info("drained: nothing is left to do")
-        return True
+        if not left.retrying:
+            _log.info("drained: nothing is left to do")
+            return True
+        if left.unknown < min(left.retrying, LOOKED) or not self._are_all_strange(left.retrying):
+            return False
+        tasks = "1 task is" if left.retrying == 1 else f"{left.retrying} tasks are"
+        return self._give_up(f"{tasks} left that no worker knows (--tasks names the module that has them)")
+
+    def _are_all_strange(self, parked: int) -> bool:
+        """Whether no live worker knows any of the tasks that are parked."""
+        if time.monotonic() - self._looked_at_all < ALL_EVERY:
+            return False
+        self._looked_at_all = time.monotonic()
+        scene = held.look(self._transitions, parked, self._lease_ms)
+        addresses = [each.address for each in scene.parked]
+        pages = (addresses[start : start + _PACKET] for start in range(0, len(addresses), _PACKET))
+        return all(self._are_strange(page, scene) for page in pages)
+
+    def _are_strange(self, addresses: Sequence[str], scene: Scene) -> bool:
+        """Whether some worker has not known these tasks, and none that lives does."""
+        keys = self._transitions.keys
+        commands: list[Command] = [["HMGET", keys["attempts"], *addresses]]
+        commands += [["XRANGE", keys.stream(each[0]), each[1:], each[1:]] for each in addresses]
+        records, *entries = held.ask(self._transitions, commands)
+        if not all(record and int(record.split(None, 4)[3]) for record in records):
+            return False
+        return all(_is_strange(address, entry[0][1], scene) for address, entry in zip(addresses, entries, strict=True) if entry)
 
     def _give_up(self, why: str) -> bool:
         _log.error("not drained: %s", why)
         self.exit_status = 1
         return True
+
+
+def _is_strange(address: str, fields: list[bytes], scene: Scene) -> bool:
+    try:
+        return wire.parse(address, fields).name not in scene.queue.known
+    except wire.Newer:
+        return True
+    except wire.Malformed:
+        return False

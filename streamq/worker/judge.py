@@ -17,10 +17,11 @@ from streamq.worker.run import Run
 
 if TYPE_CHECKING:
     from streamq.config import Settings
-    from streamq.registry import Registry
+    from streamq.registry import Registry, TaskDefinition
     from streamq.transitions import Reason
 
-#: A task that this worker does not know waits this long for one that does, in ms, then twice as long, up to the most.
+#: A task that this worker does not know waits this long for one that does, in ms; then, unless such a one lives, twice as long,
+#: up to the most.
 UNKNOWN_FIRST_MS: Final = 500
 UNKNOWN_MOST_MS: Final = 10_000
 
@@ -31,17 +32,23 @@ class Judge:
     Args:
         registry: the tasks that it knows.
         settings: limits.
+        alone: whether it judges for a process that runs one task at a time, with nothing beside it.
     """
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    def __init__(self, registry: Registry, settings: Settings, *, alone: bool = False) -> None:
         self._registry = registry
         self._limit = settings.worker.max_deliveries
         self._unknown_ms = settings.worker.unknown * 1000
+        self._alone = alone
+        #: Names of the tasks that live workers know: what waits for one of them does not wait long.
+        self.elsewhere: frozenset[str] = frozenset()
 
     def __call__(self, handed: Handed, now_ms: int) -> Run | Park | Bury:
         """What becomes of a task that was handed out just now, by the server's clock."""
         try:
             task = wire.parse(handed.address, handed.fields)
+        except wire.Newer as error:
+            return self._unknown(handed, wire.name_of(handed.fields), f"version {error.version} of the format", now_ms)
         except wire.Malformed as error:
             return _bury(handed, wire.name_of(handed.fields), "invalid", error.what)
         if task.expires_ms is not None and task.expires_ms <= now_ms:
@@ -49,7 +56,11 @@ class Judge:
             return _bury(handed, task.name, "expired", f"expired {late:.1f} s before a worker was free")
         definition = self._registry.get(task.name)
         if definition is None:
-            return self._unknown(handed, task.name, now_ms)
+            return self._unknown(handed, task.name, f"task {task.name}", now_ms)
+        return self._start(handed, task, definition, now_ms)
+
+    def _start(self, handed: Handed, task: wire.Task, definition: TaskDefinition, now_ms: int) -> Run | Park | Bury:
+        """What becomes of a task that is known here, by its limit."""
         limit = task.max_deliveries or definition.max_deliveries or self._limit
         address, count = handed.address, handed.count
         deliveries = count - handed.forgiven
@@ -58,16 +69,18 @@ class Judge:
             return _bury(
                 handed, task.name, "deliveries", f"started {times}, and never ended: its worker died or lost its lease each time"
             )
+        if handed.crashes and deliveries == limit and not self._alone:
+            return Park(address, count, 0, "alone")  # whoever it crashed beside must not take its last delivery too
         waited = now_ms - (task.due_ms or int(address[1 : address.index("-")]))
         time_limit = task.timeout_ms or definition.timeout_ms or 0
         taken = time.monotonic()
         return Run(address, count, deliveries, limit, handed.attempts, task, definition, time_limit, max(0, waited), taken)
 
-    def _unknown(self, handed: Handed, name: str, now_ms: int) -> Park | Bury:
+    def _unknown(self, handed: Handed, name: str, what: str, now_ms: int) -> Park | Bury:
         since = handed.unknown_ms or now_ms
         if now_ms - since >= self._unknown_ms:
-            return _bury(handed, name, "unknown-task", f"no worker has known task {name} for {duration(self._unknown_ms / 1000)}")
-        doublings = min(handed.forgiven, 10)
+            return _bury(handed, name, "unknown-task", f"no worker has known {what} for {duration(self._unknown_ms / 1000)}")
+        doublings = 0 if name in self.elsewhere else min(handed.forgiven, 10)
         return Park(handed.address, handed.count, min(UNKNOWN_FIRST_MS << doublings, UNKNOWN_MOST_MS), "unknown")
 
 

@@ -32,12 +32,11 @@ class LoopSlots(Slots):
 
     Args:
         slots, shared, settler, context: as of all `Slots`.
-        first_row: its first row in the slot table.
     """
 
-    def __init__(self, slots: int, first_row: int, shared: Shared, settler: Settler, context: Callable[[Run], Context]) -> None:
+    def __init__(self, slots: int, shared: Shared, settler: Settler, context: Callable[[Run], Context]) -> None:
         super().__init__(slots, shared, settler, context)
-        self._rows = list(range(first_row, first_row + slots))
+        self._free = slots
         self._running: dict[str, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = Part(self._serve, "loop")
@@ -52,7 +51,7 @@ class LoopSlots(Slots):
 
     def load(self) -> int:
         """How many runs are running or buffered."""
-        return self.slots - len(self._rows) + len(self._buffer)
+        return self.slots - self._free + len(self._buffer)
 
     def cancel(self, address: str) -> None:
         """Cancels a run that is no longer ours."""
@@ -73,7 +72,7 @@ class LoopSlots(Slots):
         self._loop.run_forever()
 
     def _fill(self) -> None:
-        while self._rows:
+        while self._free:
             try:
                 run = self._buffer.popleft()
             except IndexError:
@@ -81,13 +80,14 @@ class LoopSlots(Slots):
             if run.lost:
                 self._give_up(run)
             else:
-                self._running[run.address] = self._loop.create_task(self._run(self._rows.pop(), run))
+                self._free -= 1
+                self._running[run.address] = self._loop.create_task(self._run(run))
 
-    async def _run(self, slot: int, run: Run) -> None:
+    async def _run(self, run: Run) -> None:
         definition, settler = run.definition, self._settler
         run.started_ms = self._clock.ms()
         begun = time.monotonic()
-        self._table.start(slot, run, begun, settler.backoff_of(definition), grace=CANCEL_GRACE)
+        run.row = self._table.start(run, begun, settler.backoff_of(definition), grace=CANCEL_GRACE)
         scope = asyncio.timeout(run.timeout_ms / 1000 or None)
         announce(lambda: self._context(run))
         try:
@@ -96,14 +96,12 @@ class LoopSlots(Slots):
                 value = await definition.call(arguments, self._context(run) if definition.needs_context else None)
             run.result = definition.dump(value)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit included, is its task's error
-            self._table.clear(slot)
             timed_out = isinstance(error, TimeoutError) and scope.expired()
             settler.failed(run, TimedOut(run.timeout_ms) if timed_out else error)
         else:
             run.seconds = time.monotonic() - begun
-            self._table.clear(slot)
             settler.finished(run)
         self._running.pop(run.address, None)
-        self._rows.append(slot)
+        self._free += 1
         self._fill()
         self._tell_room()

@@ -1,4 +1,4 @@
-"""The source of a quarantine child: suspects, tasks that have crashed twice, alone and one after another.
+"""The source of a quarantine child: suspects, tasks that have crashed twice or may start but once more, alone and one by one.
 
 Whoever kills this process is guilty, and nobody stands beside it. The child is started when suspects are due and ends when
 none is.
@@ -47,7 +47,7 @@ class Quarantine(Source):
         self._clock.set(self._patiently(self._transitions.now_ms))
         verdict = self._judge(handed, self._clock.ms())
         if isinstance(verdict, Run):
-            _log.info("%s %s: has crashed %d times, runs alone", verdict.task.name, verdict.task.id, handed.crashes)
+            _log.info("%s %s: runs alone (crashes so far: %d)", verdict.task.name, verdict.task.id, handed.crashes)
             self._held[handed.address] = verdict
             self._slots[verdict.definition.is_async].submit([verdict], 0)
         else:

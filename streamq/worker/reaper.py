@@ -40,15 +40,22 @@ class Reaper:
         lease: this worker's, in seconds.
         ours: whether a consumer is a child of this supervisor, which settles for its own.
         suspects: told after each sweep how many suspects are due.
+        known: told before each sweep which tasks the workers of the fleet know.
     """
 
     def __init__(
-        self, transitions: Transitions, lease: float, ours: Callable[[str], bool], suspects: Callable[[int], None]
+        self,
+        transitions: Transitions,
+        lease: float,
+        ours: Callable[[str], bool],
+        suspects: Callable[[int], None],
+        known: Callable[[frozenset[str]], None],
     ) -> None:
         self._transitions = transitions
         self._lease_ms = int(lease * 1000)
         self._ours = ours
         self._suspects = suspects
+        self._known = known
         self._stop = threading.Event()
         self._complaint = Complaint("dead workers cannot be looked for")
         self._thread = Part(self._work, "reaper")
@@ -69,7 +76,9 @@ class Reaper:
             try:
                 fleet = self._transitions.fleet()
                 pause = PERIOD * max(1.0, len(fleet) / FLEET)
-                self._reap_dead(fleet)
+                cards = {consumer: _card(text) for consumer, text in fleet.items()}
+                self._known(frozenset(name for card in cards.values() if card is not None for name in card.tasks))
+                self._reap_dead(cards)
                 swept = self._transitions.sweep(self._lease_ms, int(PERIOD * 900))
             except StreamqError as error:
                 self._complaint.tell(error)
@@ -78,11 +87,10 @@ class Reaper:
                 _log.warning("recovered %d task%s of workers that gave no sign of life", swept.reaped, "s" * (swept.reaped != 1))
             self._suspects(swept.suspects_due)
 
-    def _reap_dead(self, fleet: dict[str, bytes]) -> None:
-        for consumer, text in fleet.items():
+    def _reap_dead(self, cards: dict[str, Card | None]) -> None:
+        for consumer, card in cards.items():
             if self._ours(consumer) or self._stop.is_set():
                 continue
-            card = _card(text)
             if card is None or process.look(card.process) != "gone":
                 continue
             if process.look(card.parent) in {"alive", "stopped"}:

@@ -69,6 +69,8 @@ class Run(msgspec.Struct, eq=False):
     taken: float
     #: When its handler began, ms of the server's clock; 0: it has not.
     started_ms: int = 0
+    #: Its row in the slot table; -1: it has none.
+    row: int = -1
     #: Its handler has returned or raised; what is left is settling.
     ended: bool = False
     #: How it ended: what it returned, as JSON, and how long that took; or what it raised, and when.

@@ -93,14 +93,31 @@ class Settler:
 
     def finished(self, run: Run) -> None:
         """A handler has returned; `result` and `seconds` are set."""
-        run.ended = True
-        self.put(run)
+        self._end(run)
 
     def failed(self, run: Run, error: BaseException) -> None:
         """A handler has raised."""
         run.error, run.ended_ms = error, self._clock.ms()
+        self._end(run)
+
+    def _end(self, run: Run) -> None:
+        """A run has ended: only its settling is left."""
+        self._table.end(run.row)
+        if self._table.is_crowded:
+            self._clear(run)
         run.ended = True
         self.put(run)
+
+    def _clear(self, run: Run) -> None:
+        row, run.row = run.row, -1
+        if row >= 0:
+            self._table.clear(row)
+
+    def _let_go(self, address: str) -> None:
+        """A run is settled: this process has it no more."""
+        run = self._held.pop(address, None)
+        if run is not None:
+            self._clear(run)
 
     def put(self, ending: Ending) -> None:
         """A run has ended, or a task that was never started is to be parked or buried."""
@@ -145,7 +162,7 @@ class Settler:
             refused, _ = self._repeat(lambda: self._transitions.park(self._consumer, parks))
             self._note_refused(refused, "hand-back")
             for park in parks:
-                self._held.pop(park.address, None)
+                self._let_go(park.address)
         for letter in letters:
             self._bury(letter)
         if not self._held:
@@ -185,7 +202,7 @@ class Settler:
         if not repeated:
             self._note_refused(refused, "result")
         for run in group:
-            self._held.pop(run.address, None)
+            self._let_go(run.address)
         self._prefetch.note(sum(run.seconds for run in group), len(group))
         self._done += len(group) - len(refused)
 
@@ -254,7 +271,7 @@ class Settler:
         kept, repeated = self._repeat(lambda: self._transitions.bury(self._consumer, self._worker, letter))
         if not kept and not repeated:
             self._note_refused([letter.address], "burial")
-        self._held.pop(letter.address, None)
+        self._let_go(letter.address)
 
     def _note_refused(self, addresses: list[str], what: str) -> None:
         for address in addresses:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamq import __version__, process
 from streamq.keys import new_consumer
-from streamq.worker.control import Channel, Failed, Go, Pending, Ready, Spent, Start, Stop
+from streamq.worker.control import Channel, Failed, Fleet, Go, Pending, Ready, Spent, Start, Stop
 from streamq.worker.part import Part
 from streamq.worker.table import Row, Table
 
@@ -54,6 +54,7 @@ class ChildProcess:
         #: Its end has been told.
         self.mourned = False
         self._killed = False
+        self._told: frozenset[str] = frozenset()
         self._worker = worker
         self._notify = notify
         concurrency = settings.worker.concurrency
@@ -103,6 +104,12 @@ class ChildProcess:
         """Tells it what the server says that it holds, unless it has not read yet what it was told before."""
         if self._channel.is_free:
             self._channel.send(pending)
+
+    def tell(self, tasks: frozenset[str]) -> None:
+        """Tells it which tasks live workers know, where that has changed."""
+        if tasks != self._told:
+            self._told = tasks
+            self._channel.send(Fleet(sorted(tasks)))
 
     def stop(self) -> None:
         """Asks it to finish what it runs and to end."""

@@ -83,8 +83,8 @@ class Supervisor:
         self._transitions = self._door("supervisor")
         lease = settings.worker.lease
         self._keeper = Keeper(self._door("keeper"), lease, lambda: self._children)
-        self._reaper = Reaper(self._door("reaper"), lease, self._is_ours, self._note_suspects)
-        self._drain = Drain(self._transitions) if options.drain else None
+        self._reaper = Reaper(self._door("reaper"), lease, self._is_ours, self._note_suspects, self._note_known)
+        self._drain = Drain(self._transitions, lease) if options.drain else None
         self._reloader = Reloader(Path.cwd(), self._reload) if options.reload else None
 
     def run(self) -> int:
@@ -239,7 +239,9 @@ class Supervisor:
         elif child.crashed:
             why = aftermath.cause_of(child.exit_status or 0)
             _log.error("%s: process %d died (%s)", self._options.name, child.pid, why)
-            if not child.quarantine:
+            if child.quarantine:  # more suspects may be due: the next one takes its place at once
+                self._suspects_due = max(self._suspects_due, sum(each.quarantine for each in self._children))
+            else:
                 self._respawn.died(time.monotonic() - child.born, worked=child.table.counters().finished > 0)
                 self._give_up_on_stillborn(child)
 
@@ -291,6 +293,11 @@ class Supervisor:
         self._suspects_due = due
         if due:
             self._ring()
+
+    def _note_known(self, tasks: frozenset[str]) -> None:
+        for child in self._children:
+            if child.going:
+                child.tell(tasks)
 
     def _running(self) -> int:
         return sum(len(child.table.rows()) for child in self._children)

@@ -1,28 +1,32 @@
-"""The slot table: what a child runs right now, in memory that outlives it.
+"""The slot table: what a child has started and not yet settled, in memory that outlives it.
 
-Each slot has a row that only its child writes; the supervisor reads. When a child has died or been killed, the rows say which
+Each run has a row that only its child writes; the supervisor reads. When a child has died or been killed, the rows say which
 runs had started, and what becomes of one that had run out of time, so that the supervisor can settle for the child without
-knowing its tasks. A row counts by its last byte, which is written last.
+knowing its tasks. A run that has ended keeps its row until it is settled: its start counts, though its end will never be told.
+A row counts by its state, one byte in a strip of its own, written last.
 """
 
 from __future__ import annotations
 
+import collections
 import mmap
 import os
 import struct
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from streamq.backoff import Backoff
     from streamq.worker.run import Run
 
 _HEADER = struct.Struct("<4Q")
-_ROW = struct.Struct("<48sQQdQIIQ64sB")
+_ROW = struct.Struct("<48sQQdQIIQ64s")
 _ROW_SIZE = 192
-_VALID = _ROW.size - 1
-_HEADER_SIZE = 64
+_STATES = 64
+_FREE, _RUNNING, _ENDED = 0, 1, 2
+#: Runs that have ended and are not settled yet have so many rows at most; one beyond them gives up its row as it ends.
+UNSETTLED: Final = 1000
 
 
 class Row(NamedTuple):
@@ -65,13 +69,15 @@ class Table:
     def __init__(self, fd: int, slots: int) -> None:
         self.fd = fd
         self.slots = slots
-        self._memory = mmap.mmap(fd, _HEADER_SIZE + slots * _ROW_SIZE)
+        self._free = collections.deque(range(slots + UNSETTLED))  # popped and appended by its child's threads, each in one step
+        self._rows = _rows_at(slots)
+        self._memory = mmap.mmap(fd, _size(slots))
 
     @classmethod
     def create(cls, slots: int) -> Table:
         """A new, empty table in memory that no other process knows yet."""
         fd = anonymous_file()
-        os.ftruncate(fd, _HEADER_SIZE + slots * _ROW_SIZE)
+        os.ftruncate(fd, _size(slots))
         return cls(fd, slots)
 
     def close(self) -> None:
@@ -79,39 +85,62 @@ class Table:
         self._memory.close()
         os.close(self.fd)
 
-    def start(self, slot: int, run: Run, begun: float, backoff: Backoff, grace: float = 0.0) -> None:
-        """Writes the run that begins in a slot.
+    def start(self, run: Run, begun: float, backoff: Backoff, grace: float = 0.0) -> int:
+        """Writes a run that begins.
 
         Args:
-            slot: which one.
             run: what begins.
             begun: when, by `time.monotonic()`.
             backoff: how long a run that is out of time waits for its next try.
             grace: what its deadline has on top of its limit, in seconds.
+
+        Returns:
+            Its row.
         """
         deadline, retry = 0.0, 0
         if run.timeout_ms:
             deadline = begun + run.timeout_ms / 1000 + grace
             retry = int(backoff.delay(run.deliveries) * 1000)
+        row = self._free.popleft()
         name = run.task.name.encode()[:64]
         _ROW.pack_into(
-            self._memory, _HEADER_SIZE + slot * _ROW_SIZE, run.address.encode(), run.count, run.started_ms, deadline,
-            run.timeout_ms, run.deliveries, run.limit, retry, name, 1,
+            self._memory, self._rows + row * _ROW_SIZE, run.address.encode(), run.count, run.started_ms, deadline,
+            run.timeout_ms, run.deliveries, run.limit, retry, name,
         )  # fmt: skip
+        self._memory[_STATES + row] = _RUNNING
+        return row
 
-    def clear(self, slot: int) -> None:
-        """Empties a slot."""
-        self._memory[_HEADER_SIZE + slot * _ROW_SIZE + _VALID] = 0
+    def end(self, row: int) -> None:
+        """The run of a row has ended; the row stays until it is settled."""
+        self._memory[_STATES + row] = _ENDED
+
+    def clear(self, row: int) -> None:
+        """The run of a row is settled."""
+        self._memory[_STATES + row] = _FREE
+        self._free.append(row)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a run that ends has to give up its row at once, so that those that begin have one."""
+        return len(self._free) < self.slots
 
     def rows(self) -> list[Row]:
         """The runs that are under way."""
-        rows = []
-        for slot in range(self.slots):
-            at = _HEADER_SIZE + slot * _ROW_SIZE
-            if self._memory[at + _VALID]:
-                address, *numbers, task, _ = _ROW.unpack_from(self._memory, at)
-                name = task.rstrip(b"\0").decode("utf-8", "replace")
-                rows.append(Row._make([address.rstrip(b"\0").decode(), *numbers, name]))
+        return self._in(_RUNNING)
+
+    def started(self) -> list[Row]:
+        """The runs that are under way, and those that have ended and are not settled."""
+        return self._in(_RUNNING) + self._in(_ENDED)
+
+    def _in(self, state: int) -> list[Row]:
+        """The rows that are in a state."""
+        states, rows = self._memory[_STATES : self._rows], []
+        at = states.find(state)
+        while at >= 0:
+            address, *numbers, task = _ROW.unpack_from(self._memory, self._rows + at * _ROW_SIZE)
+            name = task.rstrip(b"\0").decode("utf-8", "replace")
+            rows.append(Row._make([address.rstrip(b"\0").decode(), *numbers, name]))
+            at = states.find(state, at + 1)
         return rows
 
     def count(self, counters: Counters) -> None:
@@ -121,6 +150,15 @@ class Table:
     def counters(self) -> Counters:
         """The child's figures."""
         return Counters(*_HEADER.unpack_from(self._memory, 0))
+
+
+def _rows_at(slots: int) -> int:
+    """Where the rows begin, behind the states."""
+    return _STATES + slots + UNSETTLED + -(slots + UNSETTLED) % 64
+
+
+def _size(slots: int) -> int:
+    return _rows_at(slots) + (slots + UNSETTLED) * _ROW_SIZE
 
 
 def anonymous_file() -> int:

@@ -1,13 +1,12 @@
 """Slots for sync handlers: a thread each, fed from one buffer; every ending is handed to the settler.
 
-While a slot runs a task, its row in the slot table says so, with the deadline: a thread cannot be stopped from outside, so the
+While a slot runs a task, a row of the slot table says so, with the deadline: a thread cannot be stopped from outside, so the
 supervisor ends the whole process when it passes. Threads that have nothing to do sleep on a bell of their own; who takes a task
 and sees more rings for the next, so that a thousand tiny tasks wake few threads and ten long ones wake ten.
 """
 
 from __future__ import annotations
 
-import functools
 import queue
 import time
 from typing import TYPE_CHECKING
@@ -28,13 +27,13 @@ Bell = queue.SimpleQueue[bool]
 
 
 class ThreadSlots(Slots):
-    """The sync slots of a process; the rows of its table from 0 on are theirs. The arguments are those of `Slots`."""
+    """The sync slots of a process. The arguments are those of `Slots`."""
 
     def __init__(self, slots: int, shared: Shared, settler: Settler, context: Callable[[Run], Context]) -> None:
         super().__init__(slots, shared, settler, context)
         self._idle: list[Bell] = []
         self._stopped = False
-        self._threads = [Part(functools.partial(self._work, slot), f"slot-{slot}") for slot in range(slots)]
+        self._threads = [Part(self._work, f"slot-{slot}") for slot in range(slots)]
 
     def start(self) -> None:
         """Starts the threads."""
@@ -59,7 +58,7 @@ class ThreadSlots(Slots):
             return
         bell.put(True)
 
-    def _work(self, slot: int) -> None:
+    def _work(self) -> None:
         buffer, idle, take, run = self._buffer, self._idle, self._buffer.popleft, self._run
         bell: Bell = queue.SimpleQueue()
         while True:
@@ -75,7 +74,7 @@ class ThreadSlots(Slots):
             if task.lost:
                 self._give_up(task)
             else:
-                run(slot, task)
+                run(task)
             self._tell_room()
 
     def _sleep(self, bell: Bell) -> None:
@@ -90,19 +89,17 @@ class ThreadSlots(Slots):
             return
         bell.get()
 
-    def _run(self, slot: int, run: Run) -> None:
+    def _run(self, run: Run) -> None:
         definition, settler = run.definition, self._settler
         begun = time.monotonic()
         run.started_ms = self._clock.at(begun)
-        self._table.start(slot, run, begun, settler.backoff_of(definition))
+        run.row = self._table.start(run, begun, settler.backoff_of(definition))
         announce(lambda: self._context(run))
         try:
             arguments = definition.decode(run.task.args)
             run.result = definition.dump(definition.call(arguments, self._context(run) if definition.needs_context else None))
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit included, is its task's error
-            self._table.clear(slot)
             settler.failed(run, error)
         else:
             run.seconds = time.monotonic() - begun
-            self._table.clear(slot)
             settler.finished(run)

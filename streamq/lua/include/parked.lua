@@ -1,5 +1,6 @@
 -- Parked is one mechanism for delay, retry, hand-back and recovery: in the stream, in no pending list, in a zset with its due time.
--- A zset belongs to one stream, so that what waits can be counted without a scan; crashed twice, a task is a suspect and runs alone.
+-- A zset belongs to one stream, so that what waits can be counted without a scan; crashed twice, or once before its last
+-- delivery, a task is a suspect and runs alone.
 local SUSPECT_AFTER = 2
 local RETRY = {h = K['retry:high'], d = K['retry:default'], l = K['retry:low']}
 local AGAIN = {h = K['again:high'], d = K['again:default'], l = K['again:low']}
@@ -36,10 +37,10 @@ local function count_to_park(address, count, known)
 end
 
 -- The caller has made a first write that is allowed at maxmemory (XCLAIM JUSTID, XAUTOCLAIM): a full server still drains.
-local function park(address, due, count, forgiven, crashes, unknown, attempts)
+local function park(address, due, count, forgiven, crashes, unknown, attempts, alone)
   local stream, entry, letter = split(address)
   local zset
-  if crashes >= SUSPECT_AFTER then zset = SUSPECTS[letter]
+  if alone or crashes >= SUSPECT_AFTER then zset = SUSPECTS[letter]
   elseif letter == 's' then zset = AGAIN[priority_of(address)]
   else zset = RETRY[letter] end
   redis.call('ZADD', zset, due, address)

@@ -15,7 +15,7 @@ from streamq import backoff
 from streamq.registry import Registry
 from streamq.wire import DELIVERIES_MOST, MS_MOST, NAME_MOST, Task
 from streamq.worker.run import Run
-from streamq.worker.table import Counters, Row, Table
+from streamq.worker.table import UNSETTLED, Counters, Row, Table
 
 registry = Registry()
 LONGEST_ADDRESS = f"d{2**64 - 1}-{2**64 - 1}"
@@ -46,18 +46,37 @@ def run(
     return made
 
 
-def test_a_slot_shows_what_runs_in_it_until_it_is_cleared(table: Table) -> None:
-    """Each for itself."""
-    table.start(0, run("d1-0"), 5.0, backoff.constant(2))
-    table.start(2, run("h2-0", timeout_ms=250), 5.0, backoff.constant(2), grace=1.0)
+def test_a_row_shows_what_runs_until_it_ends_and_is_kept_until_it_is_settled(table: Table) -> None:
+    """Each run for itself."""
+    first = table.start(run("d1-0"), 5.0, backoff.constant(2))
+    second = table.start(run("h2-0", timeout_ms=250), 5.0, backoff.constant(2), grace=1.0)
     assert table.rows() == [
         Row("d1-0", 3, 1000, 0.0, 0, 2, 5, 0, "plain"),
         Row("h2-0", 3, 1000, 6.25, 250, 2, 5, 2000, "plain"),
     ]
-    table.clear(0)
+    table.end(first)
     assert [row.address for row in table.rows()] == ["h2-0"]
-    table.start(2, run("l3-0"), 5.0, backoff.constant(2))
-    assert [row.address for row in table.rows()] == ["l3-0"]
+    assert [row.address for row in table.started()] == ["h2-0", "d1-0"]
+    table.clear(first)
+    assert table.started() == table.rows()
+    table.clear(second)
+    table.start(run("l3-0"), 5.0, backoff.constant(2))
+    assert [row.address for row in table.started()] == ["l3-0"]
+
+
+def test_runs_that_are_not_settled_leave_room_for_those_that_begin(table: Table) -> None:
+    """However many they are: the rows of those beyond a thousand are given up."""
+    kept = 0
+    for _ in range(2 * UNSETTLED):
+        row = table.start(run(), 5.0, backoff.constant(2))
+        table.end(row)
+        if table.is_crowded:
+            table.clear(row)
+        else:
+            kept += 1
+    assert kept == len(table.started()) == UNSETTLED
+    for _ in range(table.slots):
+        table.start(run(), 5.0, backoff.constant(2))
 
 
 @given(
@@ -72,7 +91,7 @@ def test_a_row_holds_whatever_a_task_may_bring(name: str, timeout_ms: int, count
     table = Table.create(1)
     try:
         began = run(LONGEST_ADDRESS, name, timeout_ms, count, limit, limit)
-        table.start(0, began, time.monotonic(), backoff.constant(pause))
+        table.start(began, time.monotonic(), backoff.constant(pause))
         [row] = table.rows()
         assert (row.address, row.delivery, row.deliveries, row.limit) == (LONGEST_ADDRESS, count, limit, limit)
         assert row.timeout_ms == timeout_ms
@@ -87,7 +106,7 @@ def test_it_outlives_its_writer(table: Table) -> None:
     """What a process wrote before it was killed is there for the one that started it."""
     if (pid := os.fork()) == 0:
         same = Table(table.fd, table.slots)
-        same.start(1, run("d9-0"), 1.0, backoff.constant(1))
+        same.start(run("d9-0"), 1.0, backoff.constant(1))
         same.count(Counters(7, 2, 1, 4096))
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)

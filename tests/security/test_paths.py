@@ -112,7 +112,7 @@ def test_an_output_outside_is_never_written(root: Path, *, way: str, kind: str, 
 
 
 def test_an_output_that_becomes_a_link_is_replaced_and_not_followed(root: Path) -> None:
-    """The name is given to the finished file in one step: what stood there, a link too, is gone; where it led, nothing changes."""
+    """The name is given to the finished file in one step: what stood there is gone; where a link led, nothing changes."""
     roots = Roots([root], root)
     source = (root / "a/b/c/x.jpg").stat()
     link, plain = root / "out.jpg", root / "plain"

@@ -56,8 +56,9 @@ class Program:
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
         """Start a command; what still runs at the end of the test is killed."""
-        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
-        process = subprocess.Popen([*PROGRAM, *arguments], cwd=self.folder, env=self.environment, **streams)
+        settings: dict[str, Any] = {"cwd": self.folder, "env": self.environment, "stdin": subprocess.DEVNULL}
+        settings |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+        process: subprocess.Popen[bytes] = subprocess.Popen([*PROGRAM, *arguments], **settings)
         self.started.append(process)
         return process
 

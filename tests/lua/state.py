@@ -6,6 +6,7 @@ Names are what a person would say: `"default d1-0"` is an entry with its fields,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from streamq.keys import GROUP, STREAMS, Keys
@@ -48,24 +49,27 @@ def pairs(flat: list[bytes]) -> dict[str, str]:
 
 
 def state_of(link: Link, keys: Keys) -> State:
-    """Everything that a queue holds; the figures by minute are summed over the minutes."""
+    """Everything that a queue holds, asked for in one packet; the figures by minute are summed over the minutes."""
+    asked = [_pending(keys[name]) for name in STREAMS.values()]
+    asked += [["XRANGE", keys[name], "-", "+"] for name in (*STREAMS.values(), "dead", "ended")]
+    asked += [["ZRANGE", keys[name], 0, -1, "WITHSCORES"] for name in ZSETS]
+    asked += [["HGETALL", keys[name]] for name in (*HASHES, "minutes")]
+    replies: Iterator[Any] = iter(link.batch(asked))
     state: State = {}
-    for letter, name in STREAMS.items():
-        for entry, flat in entries(link, keys[name]):
-            state[f"{name} {letter}{entry}"] = pairs(flat)
-        state |= {f"pending {letter}{row.entry}": f"{row.consumer} {row.deliveries}" for row in pending(link, keys[name])}
-    for name in ZSETS:
-        for member, score in pairs(_ask(link, "ZRANGE", keys[name], 0, -1, "WITHSCORES")).items():
-            state[f"{name} {member}"] = int(float(score))
-    for name in HASHES:
-        for field, value in pairs(_ask(link, "HGETALL", keys[name])).items():
-            state[f"{name} {field}"] = int(value) if name == "stats" else value
-    for _, flat in entries(link, keys["dead"]):
+    for letter, reply in zip(STREAMS, replies, strict=False):
+        state |= {f"pending {letter}{row.entry}": f"{row.consumer} {row.deliveries}" for row in _rows(reply)}
+    for (letter, name), reply in zip(STREAMS.items(), replies, strict=False):
+        state |= {f"{name} {letter}{text(entry)}": pairs(flat) for entry, flat in reply}
+    for _, flat in next(replies):
         letter_of_death = pairs(flat[:16])
         state[f"dead {letter_of_death['id']}"] = letter_of_death | {"fields": pairs(flat[16:])}
+    state["ended"] = [line for _, flat in next(replies) for line in pairs(flat)["tasks"].split("\n")]
+    for name, reply in zip(ZSETS, replies, strict=False):
+        state |= {f"{name} {member}": int(float(score)) for member, score in pairs(reply).items()}
+    for name, reply in zip(HASHES, replies, strict=False):
+        state |= {f"{name} {field}": int(value) if name == "stats" else value for field, value in pairs(reply).items()}
     state.pop("stats endings_oldest", None)  # a hint, of no meaning to anybody
-    state["ended"] = [line for _, flat in entries(link, keys["ended"]) for line in pairs(flat)["tasks"].split("\n")]
-    for field, value in pairs(_ask(link, "HGETALL", keys["minutes"])).items():
+    for field, value in pairs(next(replies)).items():
         name = field.partition(":")[2]
         if name and name != "since":
             state[f"minutes {name}"] = state.get(f"minutes {name}", 0) + int(value)
@@ -89,13 +93,20 @@ class Pending(NamedTuple):
 
 def pending(link: Link, stream: str) -> list[Pending]:
     """The pending list of a stream; empty where the group is gone."""
-    try:
-        rows = _ask(link, "XPENDING", stream, GROUP, "-", "+", 100_000)
-    except ReplyError as error:
-        if error.code == "NOGROUP":
-            return []
-        raise
-    return [Pending(text(entry), text(consumer), idle, count) for entry, consumer, idle, count in rows]
+    [reply] = link.batch([_pending(stream)])
+    return _rows(reply)
+
+
+def _pending(stream: str) -> list[str | int]:
+    return ["XPENDING", stream, GROUP, "-", "+", 100_000]
+
+
+def _rows(reply: Any) -> list[Pending]:
+    if isinstance(reply, ReplyError) and reply.code == "NOGROUP":
+        return []
+    if isinstance(reply, Exception):
+        raise reply
+    return [Pending(text(entry), text(consumer), idle, count) for entry, consumer, idle, count in reply]
 
 
 def entries(link: Link, stream: str) -> list[tuple[str, list[bytes]]]:

@@ -1,4 +1,4 @@
-"""A server that loses nothing, and how long to play: `STREAMQ_MODEL_STEPS=20000 STREAMQ_MODEL_SEED=7`, by hand."""
+"""A server that loses nothing, and the scripts with the machine's clock."""
 
 from __future__ import annotations
 
@@ -10,22 +10,34 @@ from pathlib import Path
 
 import pytest
 
+from streamq import transitions
 from tests.lua.servers import Server
-from tests.model.play import Play
+from tests.model import clock
+from tests.model.bugs import BUGS, RARE
 
 #: Read at import, since every test runs in an environment without STREAMQ_ variables.
-_STEPS = int(os.environ.get("STREAMQ_MODEL_STEPS", "600"))
+_STEPS = int(os.environ.get("STREAMQ_MODEL_STEPS", "2000"))
 _SEED = os.environ.get("STREAMQ_MODEL_SEED")
+#: Where there is a disk in memory the server writes there: what it has written outlives SIGKILL there as well, and faster.
+_MEMORY = "/dev/shm"  # noqa: S108 - only a folder of the test's own, made safely
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test a planted bug; those that take a minute to find come with `--long`."""
+    if "bug" in metafunc.fixturenames:
+        is_long = metafunc.config.getoption("--long")
+        metafunc.parametrize("bug", [name for name in BUGS if is_long or name not in RARE])
 
 
 @pytest.fixture
-def play() -> Iterator[Play]:
-    """Plays on a server of its own, that is killed many times."""
-    with tempfile.TemporaryDirectory(prefix="sq") as folder:
+def model_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server of the machine's own, which is killed many times; what is changed in a queue goes by the machine's clock."""
+    monkeypatch.setattr(transitions, "load", clock.loader()[0])
+    with tempfile.TemporaryDirectory(prefix="sq", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as folder:
         server = Server(Path(folder), "--appendonly", "yes", "--appendfsync", "always")
         server.start()
         try:
-            yield Play(server)
+            yield server
         finally:
             server.kill()
 

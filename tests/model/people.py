@@ -1,72 +1,105 @@
-"""What people do: pause, cancel, hasten, revive, discard and purge."""
+"""What people do: pause, cancel, hasten, revive, discard, purge and look."""
 
 from __future__ import annotations
 
-from tests.model.driver import Driver
+import hypothesis.strategies as st
+import pytest
+
+from streamq.server.reply import MemoryFull
+from tests.model import clock
+from tests.model.base import WHICH, Base, one_of, step
+from tests.model.model import Task
 
 
-class People(Driver):
-    """The steps of people."""
+class People(Base):
+    """The rules of people."""
 
-    def pause(self) -> None:
-        """Paused or resumed."""
-        self.paused = not self.paused and self.rng.random() < 0.3
-        self.run.pause(paused=self.paused)
+    @step(stays=st.sampled_from((False, False, True)))
+    def pause(self, *, stays: bool) -> None:
+        """Resumed, or paused, when nothing is handed out, for a moment or longer."""
+        self.paused = not self.paused
+        assert self.run.pause(paused=self.paused)
+        assert not self.run.pause(paused=self.paused)
+        if self.paused:
+            taken = self.run.take(self.workers[0], 9, 9, "hdl")
+            assert (taken.state, taken.tasks) == ("paused", []), f"a paused queue handed out {taken}"
+            suspect = self.run.quarantine(self.quarantine)
+            assert suspect[:2] == (None, 0), f"a paused queue handed out {suspect}"
+            if not stays:
+                self.paused = False
+                self.run.pause(paused=False)
 
-    def cancel(self) -> None:
+    @step(lambda self: self.model.tasks, which=WHICH, by_address=st.booleans())
+    def cancel(self, which: int, *, by_address: bool = False) -> None:
         """A task is cancelled, by its id or by its present address, or one that is no living one."""
-        task = self.rng.choice(list(self.model.tasks.values())) if self.model.tasks else None
-        if task is None:
-            return
-        state = self.run.cancel(self.rng.choice((task.id, task.address)) if task.state == "living" else task.id, "ana")
-        if task.state == "living":
-            assert state == ("running" if task.pending else "cancelled")
+        task = one_of(list(self.model.tasks.values())[::-1], which)
+        self._look_up(task)
+        living = task.address in self.model.at
+        pending = task.pending
+        state = self.run.cancel(task.address if living and by_address else task.id, "ana")
+        if living:
+            assert state == ("running" if pending else "cancelled")
             self.model.end(task, "cancelled")
         else:
-            assert state == ("dead" if task.state == "dead" else "unknown")
+            assert state == ("dead" if task.place == "dead" else "unknown"), f"{task} was found {state}"
 
-    def hasten(self) -> None:
+    @step(lambda self: self.model.at, which=WHICH)
+    def hasten(self, which: int) -> None:
         """A task is made due now."""
-        if living := self.model.living():
-            task = self.rng.choice(living)
-            parked = task.address in self.parked()
-            state = self.run.hasten(task.id)
-            assert state == ("ok" if parked else "running" if task.pending else "waiting")
+        task = one_of(self.model.living(), which)
+        self._look_up(task)
+        state = self.run.hasten(task.id)
+        expected = {"parked": "ok", "held": "running", "waiting": "waiting"}[task.place]
+        assert state == expected, f"{task} was found {state}"
+        if task.place == "parked" and task.due is not None:
+            task.due = min(task.due, self.model.now)
 
-    def revive(self) -> None:
-        """A dead letter goes back, unless its key is taken."""
-        if dead := self.model.dead():
-            task = self.rng.choice(dead)
-            holder = self.model.keys.get(task.key or "")
-            state, where = self.run.revive(task.id)
-            if holder is not None:
-                assert (state, where) == ("taken", holder)
-            else:
-                assert state == "ok"
-                assert where[0] == task.priority
-                self.model.revive(task, where)
+    @step(lambda self: self.model.dead(), which=WHICH)
+    def revive(self, which: int) -> None:
+        """A dead letter goes back, unless its key is taken or there is no room in memory."""
+        dead = self.model.dead()
+        task = one_of(sorted(dead, key=lambda task: task.key not in self.model.keys), which)
+        holder = self.model.keys.get(task.key or "")
+        if holder is None and self.full:
+            with pytest.raises(MemoryFull):
+                self.run.revive(task.id)
+            return
+        state, where = self.run.revive(task.id)
+        if holder is not None:
+            assert (state, where) == ("taken", holder)
+        else:
+            assert (state, where[:1]) == ("ok", task.priority)
+            self.model.revive(task, where)
 
-    def discard(self) -> None:
+    @step(lambda self: self.model.dead(), which=WHICH)
+    def discard(self, which: int) -> None:
         """A dead letter is thrown away."""
-        if dead := self.model.dead():
-            task = self.rng.choice(dead)
-            assert self.run.discard(task.id)
-            task.state = "ended"
+        task = one_of(self.model.dead(), which)
+        assert self.run.discard(task.id)
+        assert not self.run.discard(task.id)
+        task.place = "ended"
 
-    def purge(self) -> None:
+    @step(lambda self: "purge" not in self.spent, letter=st.sampled_from("dhls"), batch=st.sampled_from((500, 5)))
+    def purge(self, letter: str, batch: int) -> None:
         """A stream is purged: all that nobody holds."""
-        letter = self.rng.choice("hdls")
-        expected = sorted((task for task in self.model.living(letter) if not task.pending), key=lambda task: _entry(task.address))
-        before, after, purged = self.clock() + 1, "-", 0
+        self.spend("purge")
+        expected = self.in_order([task for task in self.model.living(letter) if not task.pending])
+        before, after, purged = clock.server_ms(self.link) + 1, "-", 0
         while True:
-            many, after = self.run.purge(letter, after, before, "ana", batch=self.rng.choice((5, 500)))
+            many, after = self.run.purge(letter, after, before, "ana", batch=batch)
             purged += many
             if not after:
                 break
-        assert purged == len(expected)
+        assert purged == len(expected), f"{purged} were purged, {expected} were there"
         for task in expected:
             self.model.end(task, "purged")
 
-
-def _entry(address: str) -> tuple[int, ...]:
-    return tuple(map(int, address[1:].split("-")))
+    def _look_up(self, task: Task) -> None:
+        """Somebody asks where a task is."""
+        _, address, fields, row, _, due, dead, *_ = self.run.locate(task.id)
+        found = (bool(fields), bool(row), bool(due), bool(dead))
+        living = task.address in self.model.at
+        assert found == (living, task.pending, task.place == "parked", task.place == "dead"), f"{task} was found {found}"
+        if living:
+            assert address.decode() == task.address
+            assert not row or row[0].decode() == task.holder

@@ -1,70 +1,120 @@
-"""What workers do with tasks: take, finish, park and bury them, in time or too late, with replies that are lost."""
+"""What workers do to get tasks: take them, wait for them in a blocked read, renew them, stand still and come back."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import functools
+from itertools import permutations
+from typing import Any, Literal
+
+import hypothesis.strategies as st
 
 from streamq.replies import Handed, parse_read
 from streamq.server.reply import ReplyError
-from streamq.transitions import Bury, Park, ParkKind, blocking_read
-from tests.model.driver import Driver
-from tests.model.model import Run, Task
+from streamq.transitions import Park, blocking_read
+from tests.model.base import LOSSES, WHICH, Loss, step
+from tests.model.clock import UNIT_MS
+from tests.model.model import LIMIT, Run, Task
+from tests.model.verdicts import Verdicts
 
-KINDS: tuple[ParkKind, ...] = ("retry", "retry", "retry", "release", "snooze", "unknown")
+ORDERS = ["".join(order) for n in (3, 1) for order in permutations("hdl", n)]
+End = Literal["keep", "finish", "bury", "retry", "release", "snooze", "unknown"]
+ENDS: st.SearchStrategy[End] = st.sampled_from(
+    ("keep", "retry", "release", "finish", "keep", "retry", "bury", "snooze", "unknown")
+)
+#: What a reader does with what it got where marks stand: looks it over, hands it back unseen, or dies before it looks.
+Then = Literal["admit", "hand back", "die"]
+THENS: st.SearchStrategy[Then] = st.sampled_from(("admit", "hand back", "die"))
 
 
-class Workers(Driver):
-    """The steps of workers."""
+class Workers(Verdicts):
+    """The rules of workers that get tasks."""
 
     def _start(self, tasks: list[Handed], consumer: str, *, quarantine: bool = False) -> None:
+        """What a worker does before a slot starts: late tasks and those delivered too often are buried."""
         runs = [(task, self.model.hand_out(task, consumer, quarantine=quarantine)) for task in tasks]
-        for task, run in runs:
-            fields = dict(zip(task.fields[::2], task.fields[1::2], strict=True))
-            if int(fields.get(b"expires", 2**53)) <= self.clock():
-                self._bury(run, reason="expired", failed=False, not_started=True)
+        for handed, run in runs:
+            task = self.model.at[handed.address]
+            told = dict(zip(handed.fields[::2], handed.fields[1::2], strict=True)).get(b"expires")
+            assert (told is None) == (task.expires is None), f"{handed.address} expires {told!r}, the model says {task}"
+            if task.expires is not None and task.expires <= self.model.now:
+                self.bury_run(run, reason="expired", failed=False, not_started=True)
+            elif handed.deliveries > LIMIT:
+                self.bury_run(run, reason="deliveries", failed=False, not_started=True)
 
-    def take(self) -> None:
+    def take_some(self, consumer: str, want: int, due_first: int, order: str) -> int:
+        """Take once; returns how many came."""
+        for _ in range(len(self.model.at) + len(self.model.debris) + 9):
+            taken = self.run.take(consumer, want, due_first, order)
+            assert len(taken.tasks) <= want
+            assert self.paused == (taken.state == "paused")
+            assert not (self.paused and taken.tasks), "a paused queue handed something out"
+            self._start(taken.tasks, consumer)
+            is_due = 0 < taken.next_due_ms <= taken.now_ms  # a worker asks again at once
+            if taken.tasks or not (is_due or taken.state == "more") or not self.model.available(order):
+                break
+        if not self.paused and not taken.tasks:
+            assert not (left := self.model.available(order)), f"nothing was handed out, and there were {left}"
+        return len(taken.tasks)
+
+    @step(who=WHICH, want=st.integers(1, 20), due_first=st.integers(0, 20), order=st.sampled_from(ORDERS))
+    def take(self, who: int, want: int, due_first: int = 0, order: str = "hdl") -> None:
         """A worker takes."""
-        consumer = self.rng.choice(self.workers)
-        order = "".join(self.rng.sample("hdl", self.rng.randint(1, 3)))
-        want = self.rng.randint(1, 20)
-        taken = self.run.take(consumer, want, self.rng.randint(0, want), order)
-        assert len(taken.tasks) <= want
-        assert self.paused == (taken.state == "paused")
-        assert not (self.paused and taken.tasks), "a paused queue handed something out"
-        self._start(taken.tasks, consumer)
+        self.take_some(self.worker(who), want, due_first, order)
 
-    def take_and_lose_the_reply(self) -> None:
-        """The server is killed while a take is under way: what it gave is found by the next renewal, and handed back."""
-        consumer = self.rng.choice(self.workers)
-        self.call_and_kill(self.run.command("take", (consumer, self.rng.randint(1, 10), 3, "hdl")))
+    @step(who=WHICH)
+    def take_all(self, who: int) -> None:
+        """A worker takes all that there is."""
+        while self.take_some(self.worker(who), 100, 50, "hdl"):
+            pass
+
+    @step(who=WHICH, want=st.integers(1, 8), ends=st.lists(ENDS, min_size=1, max_size=4))
+    def work(self, who: int, want: int, ends: list[End]) -> None:
+        """A worker takes some and ends what it holds, one so and the next so; `keep` leaves the task running."""
+        consumer = self.worker(who)
+        self.take_some(consumer, want, want // 2, "hdl")
+        for i, run in enumerate(self.model.runs(consumer)):
+            end = ends[i % len(ends)]
+            if end == "finish":
+                self.settle_runs([run])
+            elif end == "bury":
+                self.bury_run(run, reason="error", failed=True, not_started=False)
+            elif end != "keep":
+                self.park_runs([run], end)
+
+    @step(who=WHICH, want=st.integers(1, 10), loss=LOSSES)
+    def take_and_lose_the_reply(self, who: int, want: int, loss: Loss) -> None:
+        """The reply to a take is lost; what it gave is found by the next renewal, and handed back."""
+        consumer = self.worker(who)
+        executed = self.lose("take", (consumer, want, 3, "hdl"), loss)
         known = {run.address for run in self.model.runs(consumer)}
-        for row in self.run.renew(consumer):
-            if row.address in known or self.model.at[row.address].reader == consumer:
-                continue
+        unknown = [row for row in self.run.renew(consumer) if row.address not in known]
+        self.model.renew(consumer)
+        assert executed or not unknown
+        for row in unknown:
             run = self.model.begin(self.model.at[row.address], consumer)
             assert row.count == run.deliveries
             assert self.run.park(consumer, [Park(row.address, row.count, 0, "release")]) == []
             self.model.park(self.model.at[row.address], "release")
 
-    def read_blocked(self) -> None:
-        """An idle worker's blocked read: what it brings below a mark is admitted, or its reader dies or stops before."""
-        consumer = self.rng.choice(self.workers)
-        reply, control = self.link.batch(blocking_read(self.keys, consumer, self.rng.randint(1, 5), 1), block=1)
+    @step(who=WHICH, count=st.integers(1, 5), then=THENS)
+    def read_blocked(self, who: int, count: int, then: Then) -> None:
+        """An idle worker's blocked read: what it brings below a mark is admitted, or its reader stops or dies before."""
+        self.read_once(self.worker(who), count, then)
+
+    def read_once(self, consumer: str, count: int, then: Then) -> None:
+        """One blocked read."""
+        reply, control = self.link.batch(blocking_read(self.keys, consumer, count, 1), block=1)
         if isinstance(reply, ReplyError):
             assert reply.code in {"NOGROUP", "UNBLOCKED"}
             return
         tasks, watch = parse_read(self.keys, reply, control)
         assert watch.paused == self.paused
-        if watch.paused or (watch.marks and self.rng.random() < 0.3):
-            self._hand_back_unseen(tasks, consumer)
-        elif watch.marks and self.rng.random() < 0.4:
-            parked = self.parked()
+        if then == "die":
             for task in tasks:
-                self.model.bring_unseen(self.model.at[task.address], consumer, parked=task.address in parked)
-            self.end(consumer)
-            self.ghosts.append(consumer)
+                self.model.bring_unseen(self.model.at[task.address], consumer)
+            self.end_consumer(consumer)
+        elif watch.paused or then == "hand back":
+            self._hand_back_unseen(tasks, consumer)
         elif watch.marks:
             fields = {task.address: task.fields for task in tasks}
             rows = self.run.admit(consumer, list(fields))
@@ -74,132 +124,77 @@ class Workers(Driver):
 
     def _hand_back_unseen(self, tasks: list[Handed], consumer: str) -> None:
         """What was read is released before anybody looked whether it was parked or known."""
-        parked = self.parked()
-        refused = self.run.park(consumer, [Park(task.address, task.count, 0, "release") for task in tasks])
-        assert refused == []
-        for task in tasks:
-            if task.address not in parked:
-                self.model.begin(self.model.at[task.address], consumer)
-                self.model.park(self.model.at[task.address], "release")
+        assert self.run.park(consumer, [Park(task.address, task.count, 0, "release") for task in tasks]) == []
+        for handed in tasks:
+            task = self.model.at[handed.address]
+            if task.place != "parked":
+                self.model.begin(task, consumer)
+                self.model.park(task, "release")
 
+    @step(lambda self: not self.model.runs(self.quarantine))
     def take_suspect(self) -> None:
-        """The quarantine asks for a suspect."""
-        if not self.model.runs(self.quarantine):
-            task, _, _ = self.run.quarantine(self.quarantine)
-            assert not (self.paused and task), "a paused queue handed a suspect out"
-            self._start([task] if task else [], self.quarantine, quarantine=True)
+        """The quarantine, which holds nothing, asks for a suspect."""
+        self.take_one_suspect()
 
-    # Verdicts
+    def take_one_suspect(self) -> None:
+        """One suspect that is due, if there is any and nothing stands in the way."""
+        if self.model.runs(self.quarantine):
+            return
+        task, due, _ = self.run.quarantine(self.quarantine)
+        assert not (self.paused and (task or due)), "a paused queue handed a suspect out"
+        self._start([task] if task else [], self.quarantine, quarantine=True)
+        if not task and not self.paused and not self.marks() and not self.model.debris:
+            assert not (left := self._due_suspects()), f"no suspect was handed out, and there were {left}"
 
-    def _some_runs(self, most: int) -> list[Run]:
-        """Runs of one consumer: held ones, and some that are over."""
-        consumers = [run.consumer for run in self.model.runs()]
-        if not consumers:
-            return []
-        held = self.model.runs(self.rng.choice(consumers))
-        runs = self.rng.sample(held, min(len(held), self.rng.randint(1, most)))
-        taken = {run.address for run in runs}
-        late = {run.address: run for run in self.model.over if run.consumer == runs[0].consumer and run.address not in taken}
-        for address in list(late):
-            # After a remade group the same consumer can get the same count again; the process then keeps the run that it has.
-            if address in self.model.at and self.model.at[address].reader is not None:
-                del late[address]
-        living = [run for run in late.values() if run.address in self.model.at]
-        chosen = living if living and self.rng.random() < 0.7 else list(late.values())
-        runs += self.rng.sample(chosen, min(len(chosen), self.rng.choice((0, 0, 1, 3))))
-        self.rng.shuffle(runs)
-        return runs
+    def _due_suspects(self) -> list[Task]:
+        tasks = [task for task in self.model.at.values() if task.suspect and task.place == "parked" and not task.stray]
+        return [task for task in tasks if task.due is not None and task.due <= self.model.now]
 
-    def _settle_command(self, runs: list[Run]) -> tuple[list[Any], list[str]]:
-        extras: list[Any] = []
-        results: list[str] = []
-        for i, run in enumerate(runs, 1):
-            task = self.model.at.get(run.address)
-            task_id, key = (task.id, task.key or "") if task else (run.address, "")
-            result = f"result of {run.address}" if self.rng.random() < 0.3 else ""
-            if key or result or task_id != run.address:
-                extras += [i, task_id, key, result]
-                results += [task_id] if result else []
-        lines = "\n".join(f"{self.model.at[run.address].id if run.address in self.model.at else '?'}\tfinished" for run in runs)
-        fences = [value for run in runs for value in (run.address, run.deliveries)]
-        return [runs[0].consumer, "w", 600_000, lines, "w1 1", fences, extras, results], extras
+    @step(lambda self: not self.paused and any(task.suspect for task in self.model.at.values()), rounds=st.integers(1, 3))
+    def kill_the_quarantine(self, rounds: int) -> None:
+        """A suspect kills the process that it runs in alone, again and again."""
+        for _ in range(rounds):
+            self.take_one_suspect()
+            self.end_consumer(self.quarantine)
 
-    def _finished(self, runs: list[Run], extras: list[Any]) -> None:
-        results = {extras[i]: extras[i + 3] for i in range(0, len(extras), 4)}
-        for i, run in enumerate(runs, 1):
-            if self.model.holds(run):
-                task = self.model.at[run.address]
-                if results.get(i):
-                    self.model.results[task.id] = results[i]
-                self.model.end(task, "finished")
+    @step(who=WHICH, silent=st.booleans())
+    def stand_still(self, who: int, *, silent: bool = False) -> None:
+        """A worker's process is stopped: it neither renews nor calls; with its supervisor, so that it does not beat, or alone."""
+        consumer = self.worker(who)
+        self.frozen.add(consumer)
+        if silent:
+            self.silent.add(consumer)
 
-    def settle(self) -> None:
-        """A worker settles a group; what is no longer its own is refused, and nothing else."""
-        if runs := self._some_runs(self.rng.choice((12, 60))):
-            args, extras = self._settle_command(runs)
-            refused = self.run.settle(*args)
-            expected = {run.address for run in runs if not self.model.holds(run)}
-            assert set(refused) == expected, f"settle refused {refused}, not {expected}"
-            self._finished(runs, extras)
+    @step(lambda self: self.frozen, who=WHICH)
+    def come_back(self, who: int) -> None:
+        """A stopped worker goes on as if nothing had been; its next renewal tells what it still holds."""
+        consumer = sorted(self.frozen)[who % len(self.frozen)]
+        self.wake(consumer)
+        self.renew_one(consumer)
 
-    def settle_all(self) -> None:
-        """Everybody settles all that he holds."""
-        for consumer in {run.consumer for run in self.model.runs()}:
-            runs = self.model.runs(consumer)
-            args, extras = self._settle_command(runs)
-            assert self.run.settle(*args) == []
-            self._finished(runs, extras)
+    @step(lambda self: self.model.late(), most=st.integers(1, 4))
+    def call_late(self, most: int) -> None:
+        """Whoever comes too late with a run that is over changes nothing; that it was refused is counted."""
+        for run in self.model.late()[:most]:
+            for call in ("settle", "park", "bury", "claim", "renew"):
+                if call == "renew" and self.model.runs(run.consumer):
+                    continue
+                changed = self.changed(functools.partial(self._call_late, run, call))
+                counted = call in {"settle", "park", "bury"}
+                self.model.totals["fenced"] += counted
+                expected: dict[str, Any] = {"stats fenced": self.model.totals["fenced"]} if counted else {}
+                assert changed == expected, f"{call} of {run}, which is over, changed {changed}"
 
-    def settle_and_lose_the_reply(self) -> None:
-        """The server is killed while a settle is under way, and it is repeated: each task is finished once."""
-        if runs := [run for run in self._some_runs(12) if self.model.holds(run)]:
-            args, extras = self._settle_command(runs)
-            consumer, worker, ttl, lines, buckets, fences, _, results = args
-            keys = [self.keys.result(task_id) for task_id in results]
-            told = (consumer, worker, ttl, self.run.history, lines, buckets, len(runs), *fences, *extras)
-            self.call_and_kill(self.run.command("settle", told, keys))
-            refused = self.run.settle(*args)
-            assert len(refused) in {0, len(runs)}, "half of a group was settled"
-            self._finished(runs, extras)
-
-    def park(self) -> None:
-        """A worker retries, hands back, snoozes or does not know some of its tasks."""
-        runs = self._some_runs(5)
-        kinds = [self.rng.choice(KINDS) for _ in runs]
-        attempts = [json.dumps({"run": run}).encode() if kind == "retry" else b"" for run, kind in zip(runs, kinds, strict=True)]
-        parks = [
-            Park(run.address, run.deliveries, self.rng.randint(0, 40), kind, attempt)
-            for run, kind, attempt in zip(runs, kinds, attempts, strict=True)
-        ]
-        refused = self.run.park(runs[0].consumer, parks) if runs else []
-        assert set(refused) == {run.address for run in runs if not self.model.holds(run)}
-        for run, kind in zip(runs, kinds, strict=True):
-            if self.model.holds(run):
-                self.model.park(self.model.at[run.address], kind)
-
-    def bury(self) -> None:
-        """A worker buries one of its tasks, or tries to with one that is no longer its own."""
-        if runs := self._some_runs(1):
-            started = self.rng.random() < 0.7
-            self._bury(
-                self.rng.choice(runs), reason="error" if started else "deliveries", failed=started, not_started=not started
-            )
-
-    def _bury(self, run: Run, *, reason: Any, failed: bool, not_started: bool) -> None:
-        attempt = b'{"last":1}' if failed else b""
-        told = Bury(run.address, run.deliveries, reason, "E", "T", attempt, failed, not_started, "image")
-        accepted = self.run.bury(run.consumer, "w", told)
-        assert accepted == self.model.holds(run), f"burying {run}: {accepted}"
-        if accepted:
-            task = self.model.at[run.address]
-            task.attempts += failed
-            deliveries = run.deliveries - task.forgiven - not_started
-            self.model.end(task, "expired" if reason == "expired" else "dead")
-            self._check_letter(task, deliveries)
-
-    def _check_letter(self, task: Task, deliveries: int) -> None:
-        entry: Any = self.link.call("HGET", self.keys["dead:ids"], task.id)
-        [[_, flat]] = self.link.call("XRANGE", self.keys["dead"], entry, entry)
-        assert int(flat[9]) == deliveries
-        assert flat[11].count(b"{") == task.attempts
-        assert flat[13].decode() == task.priority
+    def _call_late(self, run: Run, call: str) -> None:
+        if call == "settle":
+            assert self.run.settle(run.consumer, "w", UNIT_MS, "?\tfinished", "w1 1", [run.address, run.deliveries]) == [
+                run.address
+            ]
+        elif call == "park":
+            assert self.run.park(run.consumer, [Park(run.address, run.deliveries, 0, "retry", b'{"late":1}')]) == [run.address]
+        elif call == "bury":
+            assert not self.run.bury(run.consumer, "w", self.letter(run, "error", failed=True, not_started=False))
+        elif call == "claim":
+            assert self.run.claim("claimed", [run]) == []
+        else:
+            assert self.run.renew(run.consumer) == []

@@ -1,0 +1,87 @@
+"""Sequences that the machine has found and made short: each broke a script, a bug planted there, or what it took for granted."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamq import transitions
+from tests.lua.servers import Server
+from tests.model import clock
+from tests.model.bugs import BUGS
+from tests.model.machine import played
+from tests.model.producers import Spec
+
+
+def test_a_group_of_later_that_is_missing_is_made_by_the_sweep(model_server: Server) -> None:
+    """A scheduled task is held when the group of `later` goes: no take misses the group, a sweep does."""
+    with played(model_server) as queue:
+        queue.begin(opened=False, specs=[Spec(delay=1)])
+        queue.let_time_pass(units=1)
+        queue.take_all(who=0)
+        queue.destroy_group(which=0, opened=False, wants=[])
+        queue.sweep(batch=100)
+        queue.take_all(who=1)
+
+
+def test_a_stray_is_put_off_until_its_reader_is_reaped(model_server: Server) -> None:
+    """A blocked read brings a parked task past a mark, and its reader dies: it stays parked, and is handed out in the end."""
+    with played(model_server) as queue:
+        queue.begin(opened=True, specs=[Spec()])
+        queue.take(who=0, want=1)
+        queue.park(who=0, most=1, late=0, kind="retry", delay=1)
+        queue.read_past_a_mark(which=0, count=1, then="die", again=False)
+        queue.let_time_pass(units=1)
+        queue.take_all(who=1)
+        queue.reap(which=0, known=None, batch=100)
+        queue.let_time_pass(units=1)
+        queue.take_all(who=1)
+
+
+def test_a_lane_is_kept_for_an_hour(model_server: Server) -> None:
+    """And is forgotten by the first sweep after that."""
+    with played(model_server) as queue:
+        queue.begin(opened=True, specs=[Spec()])
+        for _ in range(8):
+            queue.let_time_pass(units=7)
+            queue.sweep(batch=100)
+            queue.send_again(lane=0)
+        queue.let_an_hour_pass()
+        queue.sweep(batch=100)
+        queue.send(specs=[Spec()])
+
+
+def test_scripts_that_are_forgotten_are_sent_again(model_server: Server) -> None:
+    """A send whose reply is lost after SCRIPT FLUSH is repeated once."""
+    with played(model_server) as queue:
+        queue.begin(opened=True, specs=[Spec()])
+        queue.flush_scripts()
+        queue.send_and_lose_the_reply(specs=[Spec("h"), Spec("l", 2)], lane=1, loss="cut")
+        queue.flush_scripts()
+        queue.take_all(who=0)
+        queue.finish_and_lose_the_reply(who=0, most=9, loss="kill")
+
+
+def test_a_dead_letter_that_cannot_be_written_leaves_the_task_held(model_server: Server) -> None:
+    """What replaces an entry stands before the entry goes."""
+    with played(model_server) as queue:
+        queue.begin(opened=True, specs=[Spec(), Spec(delay=1)])
+        queue.take_all(who=0)
+        queue.bury_in_vain(which=0)
+        queue.finish(who=0)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_what_stands_behind_a_crowd_is_reaped(model_server: Server, batch: int) -> None:
+    """Sweeps in small batches come round, however many living tasks stand ahead."""
+    with played(model_server) as queue:
+        queue.begin(opened=True, specs=[Spec()])
+        queue.strand_behind_a_crowd(letter="h", many=15, batch=batch)
+
+
+def test_and_is_not_where_the_cursor_is_not_kept(model_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with the cursor always at 0-0: it starves."""
+    monkeypatch.setattr(transitions, "load", clock.loader(BUGS["the cursor is always 0-0"])[0])
+    with played(model_server) as queue:
+        queue.begin(opened=True, specs=[Spec()])
+        with pytest.raises(AssertionError, match="never recovered"):
+            queue.strand_behind_a_crowd(letter="h", many=15, batch=1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamq.transitions import Transitions
 
 #: Entries of the first slice, and of the largest and smallest one.
-_SLICE, _MOST, _LEAST = 100, 1000, 10
+_SLICE, _MOST, _LEAST = 100, 500, 10
 #: A slice that takes longer than this, in seconds, is followed by a smaller one; one that takes less than half, by a larger one.
 _LONGEST = 0.005
 #: What a worker sets right by itself when its next call comes.

@@ -30,9 +30,29 @@ end
 local LOOK = {}
 local after = from == '' and '-' or '(' .. from
 
+-- Which entries of a slice are pending or parked, asked for all at once: of what is left, each is judged by itself.
+local function placed(rows)
+  local found, addresses = {}, {}
+  for i, row in ipairs(rows) do addresses[i] = of .. row[1] end
+  local pending = redis.pcall('XPENDING', STREAM[of], GROUP, rows[1][1], rows[#rows][1], #rows)
+  for _, row in ipairs(pending.err and {} or pending) do found[of .. row[1]] = true end
+  for _, priority in ipairs(of == 's' and {'h', 'd', 'l'} or {of}) do
+    for _, zset in ipairs(zsets_of(of, priority)) do
+      for i, due in ipairs(redis.call('ZMSCORE', zset, unpack(addresses))) do
+        if due then found[addresses[i]] = true end
+      end
+    end
+  end
+  return found
+end
+
 function LOOK.entries()
   local rows = redis.call('XRANGE', STREAM[of], after, till, 'COUNT', count)
-  for _, row in ipairs(rows) do tell('orphaned-entries', of .. row[1]) end
+  local found = #rows > 0 and placed(rows) or {}
+  for _, row in ipairs(rows) do
+    local address = of .. row[1]
+    if not found[address] then tell('orphaned-entries', address) end
+  end
   go_on(rows)
 end
 

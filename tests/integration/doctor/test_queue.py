@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamq import stats
 from streamq.keys import GROUP
 from streamq.transitions import Park
 from tests.conftest import wait_until
@@ -264,3 +265,27 @@ def test_lanes_of_long_ago_are_noted_and_a_worker_sweeps_them(shop: Workshop, do
     shop.start("w1", "--lease", "1s")
     wait_until(lambda: not shop.link.call("HEXISTS", shop.keys["producers"], "old"), "the lane is swept")
     assert doctor().level("producer-lanes") == "ok"
+
+
+def test_many_are_looked_at_in_slices_and_none_is_missed(shop: Workshop, seed: Seed, doctor: Doctor) -> None:
+    """Orphans, held, parked and deleted ones side by side, far more than one slice of each."""
+    seed.send(3000)
+    orphans = [task.address for task in seed.take("gone-1", 1500)]
+    parked = seed.take("w1-a", 1000)
+    seed.run.park("w1-a", [Park(task.address, task.count, 3_600_000, "retry") for task in parked])
+    held = seed.take("w1-a", 300)
+    delete_consumer(shop, "gone-1")
+    seed.client.xdel(seed.keys["default"], *(task.address[1:] for task in parked[::100]))
+    seed.client.xdel(seed.keys["default"], *(task.address[1:] for task in held[::100]))
+    found = doctor()
+    assert found.findings["orphaned-entries"]["what"].startswith("1,500 tasks ")
+    assert found.findings["orphaned-entries"]["subjects"] == orphans[:100]
+    assert found.findings["parked-without-entry"]["what"].startswith("10 parked tasks ")
+    assert found.findings["stale-records"]["what"].startswith("10 records ")
+    assert found.findings["pending-without-entry"]["what"].startswith("3 tasks ")
+    mended = doctor("--repair")
+    assert mended.ok
+    assert mended.findings["orphaned-entries"]["mended"].startswith("1,500 parked")
+    counts = stats.counts(seed.run)
+    assert (counts.waiting.total, counts.running, counts.retrying) == (200, 297, 2490)
+    assert doctor().worse.keys() <= {"workers", "sums", "foreign-consumers"}

@@ -42,7 +42,7 @@ def test_nothing_that_is_well_is_mended(shop: Workshop, seed: Seed) -> None:
             "nobody-1",
             "~reap",
             "unique",
-            "no key",
+            "no-key",
             *STREAMS,
             "nonsense",
             "d1",

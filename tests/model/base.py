@@ -247,10 +247,12 @@ class Base(RuleBasedStateMachine):
         over = [run for run in self.model.late(consumer) if run.address not in taken]
         return held + list({run.address: run for run in over[late - 1 :: -1]}.values()) if late else held
 
-    def some_run(self, which: int) -> Run | None:
-        """One run that is held by somebody awake."""
+    def some_run(self, which: int, *, keyed: bool = False) -> Run | None:
+        """One run that is held by somebody awake; those with a unique key first, where asked."""
         awake = self.awake()
         runs = [run for run in self.model.runs() if run.consumer in awake]
+        if keyed:
+            runs.sort(key=lambda run: self.model.at[run.address].key is None)
         return one_of(runs, which) if runs else None
 
     def in_order(self, tasks: Sequence[Task]) -> list[Task]:

@@ -67,8 +67,9 @@ BUGS: dict[str, list[Edit]] = {
     "a pause stops nothing": [("if paused then return {'paused', now, parked, fresh, 0} end", "")],
     "a pause does not stop the quarantine": [("and not paused then", "then")],
     # Suspects
-    "suspects wait among the others": [("if crashes >= SUSPECT_AFTER then zset = SUSPECTS[letter]\n  else", "")],
+    "suspects wait among the others": [("if alone or crashes >= SUSPECT_AFTER then zset = SUSPECTS[letter]\n  else", "")],
     "a suspect is admitted beside others": [("if crashes >= SUSPECT_AFTER then\n", "if false then\n")],
+    "what is not to run beside others waits among them": [("kind == 'alone')", "false)")],
     "three crashes make a suspect": [("local SUSPECT_AFTER = 2", "local SUSPECT_AFTER = 3")],
     # Ending
     "settle leaves the entry": [("redis.call('XDEL', stream, unpack(entries))", "")],

@@ -54,6 +54,8 @@ class Task:
     crashes: int = 0
     attempts: int = 0
     unknown: bool = False
+    #: Its holder would not run it beside others.
+    alone: bool = False
     current: Run | None = None
     #: The consumer of a blocked read that brought it with count 1, although more is known of it, and died before it asked.
     reader: str | None = None
@@ -77,8 +79,8 @@ class Task:
 
     @property
     def suspect(self) -> bool:
-        """It has crashed so often that it runs alone."""
-        return self.crashes >= SUSPECT
+        """It has crashed so often that it runs alone, or is to do so once."""
+        return self.alone or self.crashes >= SUSPECT
 
 
 @dataclass
@@ -223,7 +225,7 @@ class Model:
         """A hand-out begins."""
         task.last = task.recorded + 1
         task.current = Run(task.address, consumer, task.last)
-        task.place, task.due, task.renewed = "held", None, self.now
+        task.place, task.due, task.renewed, task.alone = "held", None, self.now, False
         return task.current
 
     def bring_unseen(self, task: Task, reader: str) -> None:
@@ -252,6 +254,7 @@ class Model:
         self._end_run(task)
         task.recorded, task.place, task.due = task.last, "parked", self.now + delay
         task.attempts += kind == "retry"
+        task.alone = kind == "alone"
         task.forgiven += kind != "retry"
         for name in ("failed", "retried"):
             self.totals[name] += kind == "retry"

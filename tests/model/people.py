@@ -7,11 +7,12 @@ import pytest
 
 from streamq.server.reply import MemoryFull
 from tests.model import clock
-from tests.model.base import WHICH, Base, one_of, step
+from tests.model.base import WHICH, one_of, step
 from tests.model.model import Task
+from tests.model.producers import Producers, Spec
 
 
-class People(Base):
+class People(Producers):
     """The rules of people."""
 
     @step(stays=st.sampled_from((False, False, True)))
@@ -58,7 +59,16 @@ class People(Base):
     def revive(self, which: int) -> None:
         """A dead letter goes back, unless its key is taken or there is no room in memory."""
         dead = self.model.dead()
-        task = one_of(sorted(dead, key=lambda task: task.key not in self.model.keys), which)
+        self._revive(one_of(sorted(dead, key=lambda task: task.key not in self.model.keys), which))
+
+    @step(lambda self: any(task.key for task in self.model.dead()))
+    def revive_what_another_replaced(self) -> None:
+        """Another task has taken the key of a dead letter, which stays dead."""
+        task = next(task for task in self.model.dead() if task.key)
+        self.send_some([Spec(key=task.key or "")])
+        self._revive(task)
+
+    def _revive(self, task: Task) -> None:
         holder = self.model.keys.get(task.key or "")
         if holder is None and self.full:
             with pytest.raises(MemoryFull):

@@ -13,7 +13,7 @@ from streamq.transitions import Bury, Park, ParkKind, Reason
 from tests.model.base import LOSSES, WHICH, Base, Loss, step
 from tests.model.model import LIMIT, Run, Task
 
-KINDS: st.SearchStrategy[ParkKind] = st.sampled_from(("retry", "release", "snooze", "unknown"))
+KINDS: st.SearchStrategy[ParkKind] = st.sampled_from(("retry", "release", "snooze", "unknown", "alone"))
 
 
 def _holding(self: Verdicts) -> object:
@@ -94,7 +94,7 @@ class Verdicts(Base):
     @step(_holding, which=WHICH, started=st.booleans())
     def bury(self, which: int, *, started: bool = True) -> None:
         """A worker buries one of its tasks: one that failed for good, or one that it refuses to start."""
-        if run := self.some_run(which):
+        if run := self.some_run(which, keyed=True):
             self.bury_run(run, reason="error" if started else "invalid", failed=started, not_started=not started)
 
     @step(_holding, which=WHICH)

@@ -17,9 +17,9 @@ from tests.model.model import LIMIT, Run, Task
 from tests.model.verdicts import Verdicts
 
 ORDERS = ["".join(order) for n in (3, 1) for order in permutations("hdl", n)]
-End = Literal["keep", "finish", "bury", "retry", "release", "snooze", "unknown"]
+End = Literal["keep", "finish", "bury", "retry", "release", "snooze", "unknown", "alone"]
 ENDS: st.SearchStrategy[End] = st.sampled_from(
-    ("keep", "retry", "release", "finish", "keep", "retry", "bury", "snooze", "unknown")
+    ("keep", "retry", "release", "finish", "keep", "retry", "bury", "snooze", "unknown", "alone")
 )
 #: What a reader does with what it got where marks stand: looks it over, hands it back unseen, or dies before it looks.
 Then = Literal["admit", "hand back", "die"]

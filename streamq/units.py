@@ -24,6 +24,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|h|d|w)\s*", re.ASCII)
 _DURATION_HINT = "Write it as 30s, 5m, 1h30m, 250ms or 2d; a bare number is seconds."
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+#: Characters of a size; what has hundreds of digits is none.
+_SIZE_LONGEST = 64
 _BYTES = {"": 1, "b": 1} | {
     spelling: base**power
     for power, letter in enumerate("kmgt", start=1)
@@ -50,7 +52,7 @@ def seconds(value: object) -> float:
     if isinstance(value, timedelta):
         return _bounded(value.total_seconds(), value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _bounded(float(value), value)
+        return _bounded(float(max(-1, min(value, 2 * LONGEST))), value)  # a whole number may be larger than any float
     if not isinstance(value, str):
         raise UsageError(f"{value!r} is not a duration", hint=_DURATION_HINT)
     text = value.strip().lower()
@@ -113,7 +115,7 @@ def size(value: object) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) and len(value) < _SIZE_LONGEST else None
     factor = _BYTES.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise UsageError(f"{value!r} is not a size", hint=_SIZE_HINT)

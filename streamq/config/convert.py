@@ -6,6 +6,8 @@ Values of a file keep YAML's types and are taken strictly. Values of the environ
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -53,10 +55,24 @@ def convert(field: Field, raw: Raw, item: str = "") -> Any:
             value = units.seconds(value)
         elif value is not None and field.written == "size":
             value = units.size(value)
-        return msgspec.convert(value, field.type, strict=not raw.text)
-    except (UsageError, msgspec.ValidationError, msgspec.DecodeError):
+        found = msgspec.convert(value, field.type, strict=not raw.text)
+    except (UsageError, msgspec.ValidationError, msgspec.DecodeError, RecursionError):
         got = "" if raw.secret else f", not {_shown(field, raw.value)}"
         raise ValueError(f"expected {expected(field)}{got}{_meant(field, raw.value)}") from None
+    if field.written == "path":
+        for path in found if isinstance(found, list) else [found]:
+            _check_path(path)
+    return found
+
+
+def _check_path(path: str) -> None:
+    """Refuse what no operating system takes for a path, and the home of somebody who is not there."""
+    try:
+        if "\0" not in path and os.fsencode(Path(path).expanduser()):
+            return
+    except (UnicodeEncodeError, RuntimeError):
+        pass
+    raise ValueError(f"expected a path, not {path!r}")
 
 
 def expected(field: Field) -> str:

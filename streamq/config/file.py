@@ -18,6 +18,12 @@ from streamq.config.fields import find, sections
 if TYPE_CHECKING:
     import yaml
 
+#: How deep values may lie in each other, and how many there may be, those that aliases repeat counted each time.
+DEPTH_MOST = 50
+VALUES_MOST = 100_000
+_TOO_DEEP = f"expected values that lie at most {DEPTH_MOST} deep in each other"
+_TOO_MANY = f"expected at most {VALUES_MOST} values, those that aliases repeat included"
+
 _VARIABLE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -41,12 +47,41 @@ def read(path: Path, shown: str, environ: Mapping[str, str]) -> Iterator[Raw]:
         yield Raw("", None, shown, fault=f"cannot be read: {error.strerror}")
     except UnicodeDecodeError:
         yield Raw("", None, shown, fault="expected text in UTF-8")
+    except RecursionError:
+        yield Raw("", None, shown, fault=_TOO_DEEP)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{shown}:{mark.line + 1}" if mark else shown
         yield Raw("", None, where, fault=f"expected YAML: {getattr(error, 'problem', None) or error}")
     else:
-        yield from _Reading(loader, yaml.YAMLError, shown, environ).section(root, "") if root is not None else ()
+        if root is None:
+            return
+        if fault := _excess(root):
+            yield Raw("", None, shown, fault=fault)
+            return
+        yield from _Reading(loader, yaml.YAMLError, shown, environ).section(root, "")
+
+
+def _excess(root: Any) -> str:
+    """What is too much in a document, before any of it is made: nine lines of aliases can be a billion texts."""
+    weights: dict[int, tuple[int, int]] = {}
+
+    def weigh(node: Any) -> tuple[int, int]:
+        """How many values a node stands for, and how deep they lie; inside itself it counts once, and is refused later."""
+        if node.id == "scalar":
+            return 1, 1
+        if id(node) in weights:
+            return weights[id(node)]
+        weights[id(node)] = 1, 1
+        inner = [weigh(each) for pair in node.value for each in (pair if node.id == "mapping" else (pair,))]
+        weights[id(node)] = 1 + sum(many for many, _ in inner), 1 + max((deep for _, deep in inner), default=0)
+        return weights[id(node)]
+
+    try:
+        many, deep = weigh(root)
+    except RecursionError:
+        return _TOO_DEEP
+    return _TOO_DEEP if deep > DEPTH_MOST else _TOO_MANY if many > VALUES_MOST else ""
 
 
 class _Reading:

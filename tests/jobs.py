@@ -84,6 +84,16 @@ async def ahold(n: int, *, ctx: Context = Context.injected) -> int:
 
 
 @app.task
+async def linger(n: int, times: int = 1000, *, ctx: Context = Context.injected) -> int:
+    """Never end the first times; then end at once."""
+    note("start", n, ctx)
+    if ctx.delivery <= times:
+        await asyncio.Event().wait()
+    note("end", n, ctx)
+    return n
+
+
+@app.task
 async def stubborn(n: int, *, ctx: Context = Context.injected) -> int:
     """Last until the gate is open, whoever cancels it."""
     note("start", n, ctx)

@@ -16,6 +16,7 @@ from streamq.errors import ServerUnusable, UsageError
 
 if TYPE_CHECKING:
     from streamq.config import Settings
+    from streamq.server.directory import Standing
     from streamq.server.embedded import Durability, Start
 
 _HINT = "such as redis://USER:PASSWORD@HOST:6379/0 (%40 for @ and %2F for / in a password), rediss://… or unix:///run/redis.sock"
@@ -90,6 +91,14 @@ class Endpoint:
         wait = self.wait if self.start == "command" else min(self.wait, _ONE_ATTEMPT)
         embedded.ensure(self.where, self.durability, wait=wait, start=self.start)
         return self.masked
+
+    def standing(self) -> Standing | None:
+        """What notices that the embedded server's directory was deleted; None where a URL was given."""
+        if isinstance(self.where, str):
+            return None
+        from streamq.server.directory import Standing  # needs fcntl, which Windows lacks
+
+        return Standing(self.where)
 
     def connected(self) -> None:
         """Note that a connection was made: from now on this is a client that comes back, not a new command."""

@@ -76,6 +76,7 @@ class Supervisor:
         self._signals = 0
         self._stopping_since: float | None = None
         self._failure: StreamqError | None = None
+        self._standing = endpoint.standing()
         self._stillborn = 0
         self._budget = Budget.create(options.max_tasks) if options.max_tasks else None
         self._respawn = Respawn()
@@ -122,6 +123,16 @@ class Supervisor:
         if not link.call("SISMEMBER", QUEUES, self._keys.queue):
             link.call("SADD", QUEUES, self._keys.queue)
 
+    def _check_directory(self) -> None:
+        """Gives up when the embedded server's directory was deleted: nobody else finds the server that this worker works on."""
+        try:
+            if self._standing is not None:
+                self._standing.check()
+        except StreamqError as error:
+            self._standing = None
+            _log.error("%s; stopping", error.what)
+            self._give_up(error)
+
     def stop(self) -> None:
         """Lets every child finish what it runs, within the grace time."""
         if self._stopping_since is None:
@@ -152,6 +163,7 @@ class Supervisor:
             child.stop()
 
     def _tick(self) -> None:
+        self._check_directory()
         if self._signals and self._stopping_since is None:
             grace = self._settings.worker.grace
             _log.info("stopping: %d running may finish within %g s; once more hands them back at once", self._running(), grace)

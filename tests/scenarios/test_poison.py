@@ -82,14 +82,13 @@ def test_a_fleet_that_is_killed_twice_with_all_in_flight_goes_on(
     is_long: bool,  # noqa: FBT001
 ) -> None:
     """Everything that ran both times is suspect then, and runs alone, one after another; nothing is lost, nobody is dead."""
-    tasks, slots = (1000, 125) if is_long else (80, 10)
-    ids = shop.send_numbered("ahold", range(tasks))
+    tasks, slots = (1000, 150) if is_long else (80, 12)
+    ids = shop.send_numbered("linger", range(tasks), times=2)
     for died in range(2):
         fleet = [shop.start(f"w{i}", processes=2, slots=slots) for i in range(4)]
         wait_until(lambda died=died: len(shop.lines("start")) >= (died + 1) * tasks, f"all run\n{shop.logs}", 120)  # type: ignore[misc]
         for worker in fleet:
             worker.kill()
-    shop.open()
     began = time.monotonic()
     for i in range(4):
         shop.start(f"w{i}", processes=2, slots=slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -171,3 +172,25 @@ def test_a_server_that_loads_for_long_is_waited_for(shop: Workshop) -> None:
                 assert worker.stop() == 0
         finally:
             server.kill()
+
+
+def test_a_worker_whose_servers_directory_is_deleted_says_so_and_ends(own: Workshop) -> None:
+    """`rm -rf .streamq`: nobody else finds its server. What runs ends, the rest is handed back, exit status 3."""
+    own.send_numbered("work", [0])
+    worker = own.start("w1", "--prefetch", "5")
+    own.settled()
+    own.send_numbered("hold", [1, 2])
+    own.happened("start", 1)
+    wait_until(lambda: own.stats.running == 2, "both have been handed out")
+    [server] = servers_of(own.data)
+    shutil.rmtree(own.data)
+    worker.said("was deleted while its server runs")
+    wait_until(lambda: own.run.remains().running == 1, "what had not started is handed back")
+    own.open()
+    assert worker.ended() == 3, worker.log
+    assert "streamq: error: the data directory" in worker.log
+    left = own.run.remains()
+    assert (left.running, left.retrying) == (0, 1)
+    assert own.count("end") == {0: 1, 1: 1}
+    server.kill()
+    wait_until(lambda: not server.is_running(), "the server is gone")

@@ -62,7 +62,7 @@ def examine(link: Link, transitions: Transitions, settings: Settings, *, repair:
         found += _of_queue(transitions, settings, probe(link), seen, subjects)
     except ServerUnusable:
         # Without commands or rights the queue cannot be looked at, and that is what has been found.
-        if not any(each.level == "fault" and each.id in {"commands", "rights"} for each in found):
+        if all(each.level == "ok" for each in found if each.id in {"commands", "rights"}):
             raise
     if repair:
         found = mend(transitions, found, subjects, data)

@@ -104,15 +104,32 @@ NICE: Final = frozenset(
 )
 
 
+#: The scripts that a worker runs, and what it sends beside them.
+_WORKER: Final = (
+    *("admit", "beat", "bury", "leave", "open", "park", "quarantine", "reap", "remains", "renew", "settle", "sweep", "take"),
+)
+_BESIDE: Final = frozenset(("EVAL", "EVALSHA", "EXISTS", "HGETALL", "INFO", "SADD", "SISMEMBER", "TIME"))
+
+
 @functools.cache
-def of_scripts() -> frozenset[str]:
-    """The commands that the scripts call, as their texts name them."""
-    names = [file.name for file in (resources.files("streamq") / "lua").iterdir() if file.name.endswith(".lua")]
+def of_scripts(*names: str) -> frozenset[str]:
+    """The commands that scripts call, all of them where none is named, as their texts name them."""
     found = set()
-    for name in names:
-        for first, second in _CALL.findall(load(name.removesuffix(".lua")).source):
+    for name in names or every_script():
+        for first, second in _CALL.findall(load(name).source):
             found.add(f"{first} {second}" if first in _CONTAINERS else first)
     return frozenset(found)
+
+
+def every_script() -> list[str]:
+    """The names of all scripts."""
+    files = (resources.files("streamq") / "lua").iterdir()
+    return [file.name.removesuffix(".lua") for file in files if file.name.endswith(".lua")]
+
+
+def of_worker() -> frozenset[str]:
+    """The commands without which a worker cannot work."""
+    return of_scripts(*_WORKER) | _BESIDE
 
 
 def needed() -> list[str]:
@@ -162,9 +179,12 @@ def _rights(link: Link, keys: Keys) -> Finding:
         return finding("rights", "note", what, "allow the user of the URL MULTI and DISCARD, or ACL|DRYRUN")
     who = f"user {name}" if name else "the user of the URL"
     if denied:
-        what = f"{who} lacks rights that a queue needs: {some(denied, 8)}"
+        works = of_worker().isdisjoint(denied)
+        does = "may work on the queue, and not use every command" if works else "may not work on the queue"
+        what = f"{who} {does}; it lacks {some(denied, 8)}"
         grant = " ".join(f"+{command.lower().replace(' ', '|')}" for command in denied)
-        return finding("rights", "fault", what, f"ACL SETUSER {name or 'NAME'} ~streamq:* {grant}", denied)
+        mend = f"ACL SETUSER {name or 'NAME'} ~streamq:* {grant}"
+        return finding("rights", "note" if works else "fault", what, mend, denied)
     return finding("rights", "ok", f"{who} may do all that a queue needs")
 
 

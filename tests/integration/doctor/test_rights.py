@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamq.doctor.rights import NICE, OF_PROGRAM, example, needed, of_scripts
+from streamq.doctor.rights import NICE, OF_PROGRAM, example, needed, of_scripts, of_worker
 from streamq.keys import Keys
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
@@ -19,6 +19,7 @@ from tests.integration.doctor.conftest import run_doctor
 from tests.integration.server.servers import Serve
 from tests.workshop import Workshop
 
+ROOT = Path(__file__).parents[3]
 PACKAGE = Path(str(resources.files("streamq")))
 #: Sent by the embedded server's keeper and by the login of redis-py's dialling, which no queue on a given server needs.
 OF_OTHERS = {"AUTH", "SELECT", "SHUTDOWN"}
@@ -94,6 +95,23 @@ def test_a_right_that_is_missing_is_named(owner: Link, tmp_path: Path) -> None:
         owner.call("ACL", "SETUSER", "queue", "+xautoclaim", "+zadd")
         assert run_doctor(tmp_path, "--url", url).level("rights") == "ok"
         assert owner.call("DBSIZE") == 0, "nothing of what was tried is executed"
+
+
+def test_what_a_worker_needs_is_what_is_documented() -> None:
+    """`docs/security.md` has the smallest rights of a worker, and its tests show that they suffice."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    rights = text.partition("ACL SETUSER worker")[2].partition("\n\n")[0]
+    assert sorted(granted(list(of_worker()))) == sorted(re.findall(r"\+[a-z|]+", rights))
+
+
+def test_a_worker_of_the_smallest_rights_is_no_fault(owner: Link, tmp_path: Path) -> None:
+    """What it lacks for other commands is a note, and the queue is not looked over."""
+    url = user(owner, *granted(sorted(of_worker())), "+multi", "+discard")
+    found = run_doctor(tmp_path, "--url", url)
+    assert (found.status, found.level("rights")) == (0, "note")
+    assert {"XINFO GROUPS", "ZSCAN"} < set(found.findings["rights"]["subjects"])
+    assert "may work on the queue" in found.findings["rights"]["what"]
+    assert "orphaned-entries" not in found.findings
 
 
 def test_keys_that_are_out_of_reach_are_named(owner: Link, tmp_path: Path) -> None:

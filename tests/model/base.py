@@ -17,7 +17,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from streamq.keys import GROUP, Keys
-from streamq.server.reply import ReplyError
+from streamq.server.reply import MemoryFull, ReplyError
 from streamq.server.resp import pack
 from streamq.transitions import Transitions
 from tests.lua.servers import Server
@@ -113,11 +113,11 @@ class Base(RuleBasedStateMachine):
 
     def clean(self) -> None:
         """Empty the server; one whose log has become long starts anew."""
-        if sum(path.stat().st_size for path in self.server.folder.glob("appendonly*/*")) > LOG_BYTES:
+        if sum(path.stat().st_size for path in self.server.folder.rglob("*.aof")) > LOG_BYTES:
             self.link.close()
             self.server.kill()
             for path in self.server.folder.glob("appendonly*"):
-                shutil.rmtree(path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
             self.server.start()
         self.link.call("CONFIG", "SET", "maxmemory", 0)
         self.link.call("FLUSHALL")
@@ -260,10 +260,11 @@ class Base(RuleBasedStateMachine):
         return sorted(tasks, key=lambda task: _entry(task.address))
 
     def delete_group(self, letter: str) -> None:
-        """Somebody destroys the group of a stream, where there is one."""
+        """Somebody destroys the group of a stream, where there is one; Redis 6.2 refuses that when its memory is full."""
         [reply] = self.link.batch([["XGROUP", "DESTROY", self.keys.stream(letter), GROUP]])
-        assert not isinstance(reply, Exception) or isinstance(reply, ReplyError)
-        self.model.group_gone(letter)
+        if not isinstance(reply, MemoryFull):
+            assert not isinstance(reply, Exception) or isinstance(reply, ReplyError), f"no group can be destroyed: {reply}"
+            self.model.group_gone(letter)
 
 
 def _entry(address: str) -> tuple[int, ...]:

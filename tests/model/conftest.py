@@ -1,4 +1,4 @@
-"""A server that loses nothing, and the scripts with the machine's clock."""
+"""A server that loses nothing, the scripts with the machine's clock, and how long to play (`machine.py` says how)."""
 
 from __future__ import annotations
 

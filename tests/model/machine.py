@@ -1,6 +1,12 @@
 """The machine: all rules together, the end of each play, and how plays are started.
 
-`play` lets Hypothesis choose; `played` is for a test that calls the rules itself, with what Hypothesis printed of a failure.
+`play` lets Hypothesis choose; `played` is for a test that calls the rules itself, with what Hypothesis printed of a failure. CI
+plays a few thousand steps with another seed each time; by hand, for minutes or hours, on any server:
+
+    STREAMQ_MODEL_STEPS=200000 STREAMQ_MODEL_SEED=7 STREAMQ_TEST_SERVER=/usr/bin/redis-server pytest tests/model/test_machine.py
+
+A failure prints its shortest way there and its seed. Found sequences are kept in `test_sequences.py`; `test_planted_bugs.py`
+shows that the machine sees what it is there to see.
 """
 
 from __future__ import annotations

@@ -165,9 +165,7 @@ def entry_fields(
     if max_deliveries is not None:
         fields += "max", _in_range("max_deliveries", max_deliveries, DELIVERIES_MOST)
     if key is not None:
-        if not 0 < len(key.encode()) <= KEY_MOST:
-            raise InvalidTask(f"a unique key has 1 to {KEY_MOST} bytes, not {len(key.encode())}")
-        fields += "key", key
+        fields += "key", _check_key(key)
     if trace is not None:
         if not _TRACE.fullmatch(trace):
             raise InvalidTask(f"trace: {trace!r} is no W3C traceparent")
@@ -184,6 +182,16 @@ def check_name(name: str) -> str:
     if not _is_task_name(name):
         raise InvalidTask(f"{name[:NAME_MOST]!r} is no name of a task", hint=f"A name has 1 to {NAME_MOST} printable characters.")
     return name
+
+
+def _check_key(key: str) -> str:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidTask(f"a unique key is text that UTF-8 can hold, not {key[:KEY_MOST]!r}") from None
+    if not 0 < size <= KEY_MOST:
+        raise InvalidTask(f"a unique key has 1 to {KEY_MOST} bytes, not {size}")
+    return key
 
 
 def _is_task_name(name: str) -> bool:

@@ -140,7 +140,7 @@ def _bursts(state: State, given: dict[str, Any]) -> Iterable[Iterable[Item | Ref
     from streamq.cli import taskfile
 
     if given["task_file"] is None:
-        return [[taskfile.make(given["task_name"], (given["task_args"] or "{}").encode(), options)]]
+        return [[taskfile.make(given["task_name"], (given["task_args"] or "{}").encode(errors="surrogatepass"), options)]]
     if given["task_name"] is not None or given["task_args"] is not None:
         raise UsageError("--task and --file cannot stand together", hint="Each line of the file names its task.")
     if given["unique"] is not None:

@@ -107,6 +107,8 @@ def bursts(name: str, defaults: Options) -> Iterator[Iterable[Item | Refused]]:
             yield list(_items(lines, defaults, number))
             number += len(lines)
         return
+    if "\0" in name:
+        raise UsageError(f"{name!r} is no name of a file")
     try:
         with Path(name).open("rb") as file:
             refused = (each for each in _items(file, defaults, 0) if isinstance(each, Refused))

@@ -190,6 +190,7 @@ def test_the_reserved_fields_of_a_parked_task_are_read() -> None:
     [
         {"name": ""},
         {"name": "x" * 201},
+        {"key": "\udc80"},
         {"name": "tab\t"},
         {"args": b"[]"},
         {"args": b"{"},

@@ -36,6 +36,22 @@ def test_a_parked_task(bench: Bench, kind: ParkKind, record: str, figures: dict[
     }
 
 
+@pytest.mark.parametrize("head", ["d", "h;+1;;"])
+def test_a_task_that_is_not_to_run_beside_others(bench: Bench, head: str) -> None:
+    """Forgiven, and among the suspects for once: only the quarantine hands it out; parked otherwise it is an ordinary one again."""
+    bench.send(head)
+    [task] = bench.take_due()
+    assert bench.park("w1-a", task, "alone") == []
+    stream = "default" if head == "d" else "later"
+    assert f"suspects:{stream} {task.address}" in bench.state
+    assert bench.take() == []
+    suspect, _, _ = bench.run.quarantine("q-a")
+    assert suspect is not None
+    assert (suspect.address, suspect.count, suspect.forgiven, suspect.crashes) == (task.address, 2, 1, 0)
+    bench.park("q-a", suspect, "release")
+    assert [again.address for again in bench.take()] == [task.address]
+
+
 def test_an_unknown_task_remembers_since_when(bench: Bench) -> None:
     """The first worker that does not know it notes the time; others and hand-backs keep it; a run that knew it clears it."""
     now = bench.clock()

@@ -38,7 +38,7 @@ def test_a_parked_task(bench: Bench, kind: ParkKind, record: str, figures: dict[
 
 @pytest.mark.parametrize("head", ["d", "h;+1;;"])
 def test_a_task_that_is_not_to_run_beside_others(bench: Bench, head: str) -> None:
-    """Forgiven, and among the suspects for once: only the quarantine hands it out; parked otherwise it is an ordinary one again."""
+    """Forgiven, and among the suspects for once: only the quarantine hands it out; afterwards it is an ordinary one again."""
     bench.send(head)
     [task] = bench.take_due()
     assert bench.park("w1-a", task, "alone") == []

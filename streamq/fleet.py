@@ -43,6 +43,8 @@ class Card(msgspec.Struct, frozen=True):
     limits: dict[str, int] = {}
     #: It runs suspects, one by one, and nothing else.
     quarantine: bool = False
+    #: Where it writes what it has started, for others of its machine should it die with its supervisor.
+    table: str = ""
 
     @property
     def process(self) -> Process:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from streamq.errors import StreamqError
 from streamq.fleet import Card
 from streamq.worker.complaint import Complaint
 from streamq.worker.part import Part
+from streamq.worker.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,11 +101,15 @@ class Reaper:
 
     def _reap(self, consumer: str, card: Card) -> None:
         why, total = f"worker process died: process {card.pid} is gone", 0
+        rows = Table.left(Path(card.table)) if card.table else None
+        started = None if rows is None else [(row.address, row.started_ms) for row in rows]
         while True:
-            reaped = self._transitions.reap(consumer, why)
+            reaped = self._transitions.reap(consumer, why, started=started)
             total += reaped.crashed
             if not reaped.left or reaped.crashed + reaped.handed_back == 0:
                 break
+        if rows is not None:
+            Path(card.table).unlink(missing_ok=True)
         _log.warning("%s (process %d) died; recovered %d task%s of it", card.name, card.pid, total, "s" * (total != 1))
 
 

@@ -155,6 +155,7 @@ class ChildProcess:
             "python": sys.version.split()[0],
             "streamq": __version__,
             "quarantine": self.quarantine,
+            "table": str(self.table.path or ""),
         }
 
     def running(self) -> str:

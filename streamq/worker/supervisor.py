@@ -30,6 +30,7 @@ from streamq.worker.reaper import Reaper
 from streamq.worker.reload import Reloader
 from streamq.worker.respawn import Respawn
 from streamq.worker.spawn import ChildProcess
+from streamq.worker.table import forget_old
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -97,6 +98,7 @@ class Supervisor:
         Raises:
             StreamqError: it could not go on: no server, no such module.
         """
+        forget_old()
         waiting(self._open, self._settings.server.wait, also=(CannotPersist, MemoryFull))
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         parts = [part for part in (self._keeper, self._reaper, self._reloader) if part is not None]

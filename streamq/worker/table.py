@@ -2,31 +2,44 @@
 
 Each run has a row that only its child writes; the supervisor reads. When a child has died or been killed, the rows say which
 runs had started, and what becomes of one that had run out of time, so that the supervisor can settle for the child without
-knowing its tasks. A run that has ended keeps its row until it is settled: its start counts, though its end will never be told.
-A row counts by its state, one byte in a strip of its own, written last.
+knowing its tasks. When both have died together, another worker of the machine reads them. A run that has ended keeps its row
+until it is settled: its start counts, though its end will never be told. A row counts by its state, one byte in a strip of its
+own, written last.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import mmap
 import os
+import secrets
+import stat
 import struct
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from streamq import process
 
 if TYPE_CHECKING:
     from streamq.backoff import Backoff
     from streamq.worker.run import Run
 
 _HEADER = struct.Struct("<4Q")
+_SLOTS, _SLOTS_AT = struct.Struct("<Q"), _HEADER.size
 _ROW = struct.Struct("<48sQQdQIIQ64s")
 _ROW_SIZE = 192
 _STATES = 64
 _FREE, _RUNNING, _ENDED = 0, 1, 2
+_NAME: Final = "streamq-slots-"
 #: Runs that have ended and are not settled yet have so many rows at most; one beyond them gives up its row as it ends.
 UNSETTLED: Final = 1000
+#: Where memory has names: there a table can be found by others when its owners are dead.
+SHARED: Final = Path("/dev/shm")  # noqa: S108 - it is made there for its owner alone, under a name that nobody has
+#: What nobody has read for so long, in seconds, nobody will.
+FORGOTTEN: Final = 3600.0
 
 
 class Row(NamedTuple):
@@ -63,11 +76,13 @@ class Table:
 
     Args:
         fd: a descriptor made by `create`.
-        slots: how many rows it has.
+        slots: how many runs there are at the same time.
+        path: where others find it.
     """
 
-    def __init__(self, fd: int, slots: int) -> None:
+    def __init__(self, fd: int, slots: int, path: Path | None = None) -> None:
         self.fd = fd
+        self.path = path
         self.slots = slots
         self._free = collections.deque(range(slots + UNSETTLED))  # popped and appended by its child's threads, each in one step
         self._rows = _rows_at(slots)
@@ -75,13 +90,40 @@ class Table:
 
     @classmethod
     def create(cls, slots: int) -> Table:
-        """A new, empty table in memory that no other process knows yet."""
-        fd = anonymous_file()
-        os.ftruncate(fd, _size(slots))
-        return cls(fd, slots)
+        """A new, empty table."""
+        fd, path = _named_file(_size(slots))
+        table = cls(fd, slots, path)
+        _SLOTS.pack_into(table._memory, _SLOTS_AT, slots)
+        return table
+
+    @classmethod
+    def left(cls, path: Path) -> list[Row] | None:
+        """What a child had started that is dead, and its supervisor with it; None: nobody can say.
+
+        Args:
+            path: where its table was, as its card says; anybody may have written that.
+        """
+        if path.parent != SHARED or not path.name.startswith(_NAME):
+            return None
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        status = os.fstat(fd)
+        head = os.pread(fd, _SLOTS.size, _SLOTS_AT)
+        is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and len(head) == _SLOTS.size
+        if not is_ours or status.st_size != _size(_SLOTS.unpack(head)[0]):
+            os.close(fd)
+            return None
+        table = cls(fd, _SLOTS.unpack(head)[0])
+        rows = table.started()
+        table.close()
+        return rows
 
     def close(self) -> None:
-        """Gives the memory back."""
+        """Gives the memory back; nobody finds it any more."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
         self._memory.close()
         os.close(self.fd)
 
@@ -139,7 +181,7 @@ class Table:
         while at >= 0:
             address, *numbers, task = _ROW.unpack_from(self._memory, self._rows + at * _ROW_SIZE)
             name = task.rstrip(b"\0").decode("utf-8", "replace")
-            rows.append(Row._make([address.rstrip(b"\0").decode(), *numbers, name]))
+            rows.append(Row._make([address.rstrip(b"\0").decode("utf-8", "replace"), *numbers, name]))
             at = states.find(state, at + 1)
         return rows
 
@@ -150,6 +192,36 @@ class Table:
     def counters(self) -> Counters:
         """The child's figures."""
         return Counters(*_HEADER.unpack_from(self._memory, 0))
+
+
+def forget_old() -> None:
+    """Removes the tables of workers that died long ago and that nobody has looked for."""
+    if not SHARED.is_dir():
+        return
+    for path in SHARED.glob(f"{_NAME}*-*-*"):
+        pid, start = path.name.removeprefix(_NAME).split("-")[:2]
+        with contextlib.suppress(OSError, ValueError):
+            is_old = path.stat().st_uid == os.geteuid() and time.time() - path.stat().st_mtime > FORGOTTEN
+            if is_old and process.of(int(pid)).start != int(start):
+                path.unlink()
+
+
+def _named_file(size: int) -> tuple[int, Path | None]:
+    """A descriptor of so much memory, and where others of this user find it, as far as memory has names here and room for it."""
+    own = process.current()
+    path = SHARED / f"{_NAME}{own.pid}-{own.start}-{secrets.token_hex(8)}"
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, size)  # what is not there when it is written kills its writer
+        except OSError:
+            os.close(fd)
+            path.unlink()
+        else:
+            return fd, path
+    fd = anonymous_file()
+    os.ftruncate(fd, size)
+    return fd, None
 
 
 def _rows_at(slots: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -42,6 +43,23 @@ def test_a_killed_child_is_replaced_and_its_started_task_runs_again(shop: Worksh
     assert shop.locate(waiting)["attempts"] == []
     assert f"process {child.pid} died (killed by SIGKILL)" in worker.log
     assert worker.stop() == 0
+
+
+def test_of_a_worker_that_is_killed_whole_what_had_not_started_is_not_counted(shop: Workshop) -> None:
+    """Its table outlives it: whoever recovers its tasks on this machine reads there what had started."""
+    ids = shop.send_numbered("hold", range(6))
+    first = shop.start("w1", "--prefetch", "5")
+    shop.happened("start", 0)
+    wait_until(lambda: shop.stats.running == 6, "all have been handed out")
+    tables = {card.table for card in shop.fleet.values()}
+    first.kill()
+    shop.open()
+    shop.start("w2")
+    figures = shop.settled()
+    assert (figures.failed_total, figures.reaped_total) == (1, 6)
+    assert [len(shop.locate(each)["attempts"]) for each in ids] == [1, 0, 0, 0, 0, 0]
+    assert [shop.locate(each)["deliveries"] for each in ids] == [2, 1, 1, 1, 1, 1]
+    assert not any(Path(table).exists() for table in tables)
 
 
 def test_without_their_supervisor_children_end_at_once(shop: Workshop) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from streamq import backoff
 from streamq.registry import Registry
 from streamq.wire import DELIVERIES_MOST, MS_MOST, NAME_MOST, Task
 from streamq.worker.run import Run
-from streamq.worker.table import UNSETTLED, Counters, Row, Table
+from streamq.worker.table import UNSETTLED, Counters, Row, Table, forget_old
 
 registry = Registry()
 LONGEST_ADDRESS = f"d{2**64 - 1}-{2**64 - 1}"
@@ -112,3 +113,51 @@ def test_it_outlives_its_writer(table: Table) -> None:
     os.waitpid(pid, 0)
     assert [row.address for row in table.rows()] == ["d9-0"]
     assert table.counters() == Counters(7, 2, 1, 4096)
+
+
+def test_a_table_is_found_by_its_path_until_it_is_closed(table: Table) -> None:
+    """By whoever may read it, and with what had started."""
+    assert table.path is not None
+    assert table.path.stat().st_mode & 0o777 == 0o600
+    row = table.start(run("d1-0"), 5.0, backoff.constant(2))
+    table.start(run("d2-0"), 5.0, backoff.constant(2))
+    table.end(row)
+    left = Table.left(table.path)
+    assert left is not None
+    assert {each.address for each in left} == {"d1-0", "d2-0"}
+    other = Table.create(1)
+    assert other.path is not None
+    other.close()
+    assert Table.left(other.path) is None
+
+
+def test_what_is_no_table_says_nothing(table: Table, tmp_path: Path) -> None:
+    """Anybody may have written a card: another path is not opened, another file, a link or a short one is not believed."""
+    assert table.path is not None
+    copy = tmp_path / table.path.name
+    copy.write_bytes(table.path.read_bytes())
+    odd = [table.path.with_name(f"streamq-slots-0-0-{name}{os.getpid()}") for name in ("short", "link", "empty")]
+    try:
+        odd[0].write_bytes(table.path.read_bytes()[:-1])
+        odd[1].symlink_to(table.path)
+        odd[2].touch()
+        assert [Table.left(path) for path in (copy, Path("/etc/passwd"), Path(), *odd)] == [None] * 6
+    finally:
+        for path in odd:
+            path.unlink()
+
+
+def test_tables_that_nobody_looked_for_are_removed_after_an_hour(table: Table) -> None:
+    """Those of dead workers; a living one may be idle for as long as it likes."""
+    assert table.path is not None
+    dead = table.path.with_name(f"streamq-slots-{os.getpid()}-1-{os.urandom(4).hex()}")
+    fresh = table.path.with_name(f"streamq-slots-{os.getpid()}-1-{os.urandom(4).hex()}")
+    try:
+        for path in (dead, fresh):
+            path.touch()
+        for path in (dead, table.path):
+            os.utime(path, (1, 1))
+        forget_old()
+        assert (dead.exists(), fresh.exists(), table.path.exists()) == (False, True, True)
+    finally:
+        fresh.unlink()

@@ -7,6 +7,7 @@ Both are `flock`s on files that stay; a file that is left over locks nothing. On
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -143,9 +144,10 @@ class DataDirectory:
         self.path.chmod(0o700)
 
     def _refused(self, error: OSError) -> ServerUnusable:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return ServerUnusable(
             f"the data directory {self.path} cannot be used: {error.strerror or error}",
-            hint="choose a directory that you can write to with --data",
+            hint="free space there, or choose another with --data" if full else "choose one that you can write to with --data",
         )
 
     @contextmanager
@@ -268,11 +270,15 @@ class DataDirectory:
         except OSError as error:
             return f"{error.strerror}: {error.filename}"
 
-    def last_words(self, lines: int = 3) -> str:
-        """The end of the server's log, in one line, without process ids and times."""
-        text = self.logged()
+    def last_words(self, since: int, lines: int = 3) -> str:
+        """The end of what the server's log says from an offset on, in one line, without process ids and times."""
+        text = self.logged(since)
         said = [re.sub(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ [*#.-] ", "", line) for line in text.splitlines() if line.strip()]
-        return " / ".join(said[-lines:]) or "it said nothing"
+        return " / ".join(said[-lines:])
+
+    def is_full(self) -> bool:
+        """Whether there is no room on its disk, where not even the log can grow."""
+        return os.statvfs(self.path).f_bavail == 0
 
     def pid(self) -> int | None:
         """The process id that the server wrote into `server.pid`; the file outlives a server that was killed."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
 from streamq.server.directory import PAUSE, DataDirectory
+from streamq.server.reply import error_of
 from streamq.server.resp import Receiver, pack
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _bring_up(home: DataDirectory, durability: Durability, deadline: float, star
             if answer == "absent" and (claim := home.claim()):
                 with claim:
                     if launches == _LAUNCHES:
-                        raise _died(home, start)
+                        raise _died(home, start, home.last_words(before))
                     _allow(home, start)
                     _launch(home, claim, durability, start)
                 launches += 1
@@ -188,9 +189,9 @@ def _command(executable: Path, durability: Durability) -> list[str]:
     return [str(executable), *(text for name, value in options.items() for text in (f"--{name}", value))]
 
 
-def _died(home: DataDirectory, start: Start, said: str = "") -> ServerError:
+def _died(home: DataDirectory, start: Start, said: str) -> ServerError:
     """The error of a server that ended while it started; for clients that come back it may pass (a full disk)."""
-    words = " ".join(said.split()) or home.last_words()
+    words = " ".join(said.split()) or ("its disk is full" if home.is_full() else "it said nothing")
     kind = ServerUnusable if start == "command" else ServerUnreachable
     hint = f"its log is {home.file('server.log')}"
     if _DAMAGED.search(words):
@@ -229,7 +230,7 @@ def stop(data: Path, *, wait: float = 60.0) -> bool:
         answer = look(home.socket())
         if answer == "silent":
             raise _no_answer(home, answer)
-        refusal = _question(home, ("SHUTDOWN",), timeout=wait)[0] if answer != "absent" else None
+        refusal = _shut_down(home, wait) if answer != "absent" else None
         if refusal is not None:
             raise ServerUnusable(f"the server in {home.path} refuses to end: {refusal}", hint=f"see {home.file('server.log')}")
         while (claim := home.claim()) is None:
@@ -240,6 +241,16 @@ def stop(data: Path, *, wait: float = 60.0) -> bool:
         # Written last: a `stop` that is killed before leaves no mark beside a running server.
         home.file("stopped").touch()
     return answer != "absent"
+
+
+def _shut_down(home: DataDirectory, wait: float) -> Exception | None:
+    """Tell a server to end; that it hangs up is its answer, any other a refusal."""
+    refusal: Exception | None
+    try:
+        [refusal] = ask(home.socket(), ("SHUTDOWN",), timeout=wait)
+    except OSError as error:
+        raise ServerUnreachable(f"the server in {home.path} does not answer: {error}") from error
+    return refusal
 
 
 def status(data: Path) -> Status:
@@ -254,6 +265,8 @@ def status(data: Path) -> Status:
     if not found.running:
         return replace(found, pid=home.pid() if answer == "silent" else None)
     text, config = _question(home, ("INFO", "server"), ("CONFIG", "GET", "appendfsync"))
+    if isinstance(text, Exception) or isinstance(config, Exception):  # busy with a script
+        return replace(found, pid=home.pid())
     info = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
     return replace(
         found,
@@ -269,14 +282,20 @@ def set_durability(data: Path, durability: Durability) -> None:
     """Have a running server sync its append-only file as asked."""
     reply = _question(DataDirectory(data), ("CONFIG", "SET", "appendfsync", durability))[0]
     if reply != b"OK":
-        raise ServerUnusable(f"the server in {data} does not take durability {durability}: {reply or 'no answer'}")
+        passing = isinstance(error_of(str(reply)), ServerUnreachable)
+        kind = ServerUnreachable if passing else ServerUnusable
+        raise kind(f"the server in {data} does not take durability {durability}: {reply}")
 
 
-def _question(home: DataDirectory, *commands: tuple[str, ...], timeout: float = 5.0) -> list[Any]:
+def _question(home: DataDirectory, *commands: tuple[str, ...]) -> list[Any]:
+    """Replies to commands that each have one; a server that ended meanwhile may come back."""
     try:
-        return ask(home.socket(), *commands, timeout=timeout)
+        replies = ask(home.socket(), *commands)
     except OSError as error:
         raise ServerUnreachable(f"the server in {home.path} does not answer: {error}") from error
+    if None in replies:
+        raise ServerUnreachable(f"the server in {home.path} ended before it answered")
+    return replies
 
 
 def look(path: Path) -> Answer:
@@ -287,9 +306,10 @@ def look(path: Path) -> Answer:
         return "absent"
     except OSError:
         return "silent"  # a full backlog (EAGAIN) or a time-out: somebody holds the socket open
-    if reply == b"PONG":
-        return "ready"
-    return "loading" if str(reply).startswith("LOADING") else "silent"
+    if reply is None:
+        return "silent"
+    # Any other refusal is for who asks for more: with a full disk even PING gets one, and what is there can still be read.
+    return "loading" if str(reply).startswith("LOADING") else "ready"
 
 
 def ask(path: Path, *commands: tuple[str, ...], timeout: float = 5.0) -> list[Any]:

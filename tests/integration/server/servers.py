@@ -33,10 +33,18 @@ def servers_of(data: Path) -> list[psutil.Process]:
 
 
 def kill_server(data: Path) -> None:
-    """Kill the server of a data directory with SIGKILL and wait until it is gone."""
-    for process in servers_of(data):
+    """Kill the server of a data directory with SIGKILL and wait until it is gone; a worker may have another by then."""
+    killed = servers_of(data)
+    for process in killed:
         process.send_signal(signal.SIGKILL)
-    wait_until(lambda: not servers_of(data), "the server is gone")
+    wait_until(lambda: not any(map(_runs, killed)), "the server is gone")
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_port() -> int:

@@ -6,12 +6,15 @@ import os
 import random
 import signal
 import subprocess
+import sys
+import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
 
-from streamq.errors import ServerUnreachable, ServerUnusable
+from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
 from streamq.server import embedded
 from streamq.server.directory import DataDirectory
 from tests.conftest import wait_until
@@ -179,6 +182,49 @@ def test_the_durability_asked_for_is_raised_on_a_running_server_and_never_lowere
     assert embedded.status(home).fsync == "always"
     embedded.set_durability(home, "everysec")
     assert embedded.status(home).fsync == "everysec"
+
+
+def test_a_server_that_dies_before_it_answers_may_come_back(home: Path) -> None:
+    """A worker that asks a dying server for `always` waits for the next one, instead of giving up."""
+    embedded.ensure(home)
+    [server] = servers_of(home)
+    server.send_signal(signal.SIGSTOP)
+    raised: list[Exception] = []
+
+    def ask_for_it() -> None:
+        try:
+            embedded.set_durability(home, "always")
+        except ServerError as error:
+            raised.append(error)
+
+    asking = threading.Thread(target=ask_for_it)
+    asking.start()
+    wait_until(lambda: "receive" in _calls_of(asking), "the question is asked")
+    server.kill()
+    asking.join()
+    assert [type(error) for error in raised] == [ServerUnreachable]
+
+
+def _calls_of(thread: threading.Thread) -> list[str]:
+    """The functions that a thread is in."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return [each.name for each in traceback.extract_stack(frame)] if frame else []
+
+
+def test_a_server_that_is_busy_with_a_script_runs(home: Path) -> None:
+    """`status` tells as much as it can, and a start leaves it as it is."""
+    embedded.ensure(home)
+    [server] = servers_of(home)
+    ask(home, "CONFIG", "SET", "lua-time-limit", "50")
+    endless = threading.Thread(target=lambda: ask(home, "EVAL", "while true do end", "0"))
+    endless.start()
+    wait_until(lambda: str(ask(home, "GET", "key")).startswith("BUSY"), "the server is busy")
+    status = embedded.status(home)
+    assert (status.running, status.pid, status.version) == (True, server.pid, None)
+    embedded.ensure(home)
+    assert servers_of(home) == [server]
+    ask(home, "SCRIPT", "KILL")
+    endless.join()
 
 
 def test_a_path_too_long_for_a_socket_is_reached_by_a_short_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

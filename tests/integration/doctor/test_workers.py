@@ -95,6 +95,14 @@ def test_a_consumer_that_nobody_knows_is_found_and_deleted(shop: Workshop, docto
     assert names == [b"~reap"]
 
 
+def test_a_consumer_that_was_seen_a_moment_ago_is_left_alone(shop: Workshop, doctor: Doctor) -> None:
+    """It may be about to read: whoever is deleted then loses what it is given."""
+    shop.link.call("XGROUP", "CREATECONSUMER", shop.keys["default"], GROUP, "new-1")
+    found = doctor("--repair")
+    assert found.level("leftover-consumers") == "ok"
+    assert [row[1] for row in shop.link.call("XINFO", "CONSUMERS", shop.keys["default"], GROUP)] == [b"new-1"]
+
+
 def test_a_stranger_that_holds_tasks_is_told_and_left_alone(shop: Workshop, doctor: Doctor) -> None:
     """Deleting it would lose them; a real worker takes them over."""
     shop.configure(worker={"lease": "1s"})

@@ -45,6 +45,27 @@ def test_a_killed_child_is_replaced_and_its_started_task_runs_again(shop: Worksh
     assert worker.stop() == 0
 
 
+def test_a_failure_whose_process_dies_before_it_is_settled_counts(shop: Workshop) -> None:
+    """Here its backoff, which is asked between the two, ends the process: it starts as often as its limit says, not for ever."""
+    shop.module(
+        "deadly",
+        "import os, signal\n"
+        "from jobs import app, note, Context\n"
+        "class Deadly:\n"
+        "    def delay(self, failures):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "@app.task(backoff=Deadly())\n"
+        "def deadly(n: int, *, ctx: Context) -> None:\n"
+        "    note('start', n, ctx)\n"
+        "    raise ValueError(n)\n",
+    )
+    [task] = shop.send("deadly", {"n": 1}, max_deliveries=3)
+    worker = shop.start("w1", tasks="deadly")
+    shop.settled()
+    assert [line.delivery for line in shop.lines("start")] == [1, 2, 3], worker.log
+    assert (shop.dead[task]["reason"], shop.dead[task]["deliveries"]) == ("error", 3)
+
+
 def test_of_a_worker_that_is_killed_whole_what_had_not_started_is_not_counted(shop: Workshop) -> None:
     """Its table outlives it: whoever recovers its tasks on this machine reads there what had started."""
     ids = shop.send_numbered("hold", range(6))

@@ -58,8 +58,8 @@ class Bury(NamedTuple):
     attempt: bytes
     #: An attempt of its own ended so, by error or timeout.
     failed: bool
-    #: This hand-out never started: it only buries, and is not counted.
-    not_started: bool
+    #: So many of its hand-outs never started, this one among them: those only bury, and are not counted.
+    not_started: int
     task: str
 
 

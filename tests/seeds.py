@@ -101,7 +101,7 @@ class Seed:
         """Move a task to the dead letters; returns its id."""
         traceback = f"Traceback (most recent call last):\n  here\n{error}"
         attempt = self._attempt(task, error)
-        letter = Bury(task.address, task.count, reason, error, traceback, attempt, failed=True, not_started=False, task="image")
+        letter = Bury(task.address, task.count, reason, error, traceback, attempt, failed=True, not_started=0, task="image")
         assert self.run.bury(consumer, "w1", letter)
         fields = dict(zip(task.fields[::2], task.fields[1::2], strict=True))
         return fields.get(b"id", task.address.encode()).decode()

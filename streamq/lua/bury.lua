@@ -1,6 +1,6 @@
 -- Moves a task that a consumer holds to the dead letters, whole, with why. What replaces the entry stands before the entry goes.
 -- ARGV    consumer worker address count reason error traceback attempt failed not_started history task
---         failed "1": an attempt of its own ended so; not_started "1": this hand-out never started and is not counted
+--         failed "1": an attempt of its own ended so; not_started: how many hand-outs, this one among them, never started: uncounted
 -- Returns "ok", or "lost": the fence no longer holds.
 -- @include address
 -- @include clock
@@ -12,7 +12,7 @@
 -- @include ended
 
 local consumer, worker, address, count, reason = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local failed, not_started, history = ARGV[9] == '1', ARGV[10] == '1', tonumber(ARGV[11])
+local failed, not_started, history = ARGV[9] == '1', tonumber(ARGV[10]), tonumber(ARGV[11])
 if not held(address, consumer, count) then
   count_refused(1)
   return 'lost'
@@ -22,7 +22,7 @@ local stream, entry = split(address)
 local fields = fields_of(address)
 redis.call('XCLAIM', stream, GROUP, consumer, 0, entry, 'JUSTID')  -- as a first write it lifts the check at maxmemory
 local _, forgiven, _, _, attempts = record(address)
-local deliveries = count - forgiven - (not_started and 1 or 0)
+local deliveries = count - forgiven - not_started
 attempts = with_attempt(attempts, ARGV[8])
 
 if fields then

@@ -74,5 +74,5 @@ def _time_out(transitions: Transitions, child: ChildProcess, worker: str) -> Non
         if row.deliveries < row.limit:
             transitions.park(child.consumer, [Park(row.address, row.delivery, row.retry_ms, "retry", attempt)])
         else:
-            letter = Bury(row.address, row.delivery, "timeout", error, "", attempt, failed=True, not_started=False, task=row.task)
+            letter = Bury(row.address, row.delivery, "timeout", error, "", attempt, failed=True, not_started=0, task=row.task)
             transitions.bury(child.consumer, worker, letter)

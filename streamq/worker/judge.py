@@ -65,10 +65,8 @@ class Judge:
         address, count = handed.address, handed.count
         deliveries = count - handed.forgiven
         if deliveries > limit:
-            times = f"{limit} time{'s' * (limit != 1)}"
-            return _bury(
-                handed, task.name, "deliveries", f"started {times}, and never ended: its worker died or lost its lease each time"
-            )
+            what = f"started {limit} time{'s' * (limit != 1)}, and never ended: its worker died or lost its lease each time"
+            return _bury(handed, task.name, "deliveries", what, not_started=deliveries - limit)
         if handed.crashes and deliveries == limit and not self._alone:
             return Park(address, count, 0, "alone")  # whoever it crashed beside must not take its last delivery too
         waited = now_ms - (task.due_ms or int(address[1 : address.index("-")]))
@@ -84,5 +82,6 @@ class Judge:
         return Park(handed.address, handed.count, min(UNKNOWN_FIRST_MS << doublings, UNKNOWN_MOST_MS), "unknown")
 
 
-def _bury(handed: Handed, name: str, reason: Reason, error: str) -> Bury:
-    return Bury(handed.address, handed.count, reason, error, "", b"", failed=False, not_started=True, task=name)
+def _bury(handed: Handed, name: str, reason: Reason, error: str, *, not_started: int = 1) -> Bury:
+    """A letter for a task that does not start here; nor did it where a worker died while it buried a task beyond its limit."""
+    return Bury(handed.address, handed.count, reason, error, "", b"", failed=False, not_started=not_started, task=name)

@@ -250,7 +250,7 @@ class Settler:
             verdict.traceback,
             attempt,
             failed=True,
-            not_started=False,
+            not_started=0,
             task=run.task.name,
         )
 

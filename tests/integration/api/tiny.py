@@ -96,7 +96,7 @@ class TinyWorker:
         if verdict.kind == "bury":
             letter = Bury(
                 handed.address, handed.count, verdict.reason, verdict.error, verdict.traceback, attempt,
-                failed=True, not_started=False, task=task.name,
+                failed=True, not_started=0, task=task.name,
             )  # fmt: skip
             self.run.bury(self.consumer, "tiny", letter)
         else:

@@ -193,9 +193,7 @@ def test_a_worker_that_begins_or_ends_by_a_call_that_is_cut(make_stage: Callable
 def _dead_letter(shop: Workshop, n: int) -> str:
     [task] = shop.send("work", {"n": n})
     [handed] = shop.run.take(HAND, 1, 1, "d").tasks
-    shop.run.bury(
-        HAND, "hand", Bury(handed.address, handed.count, "error", "", "", b"", failed=True, not_started=False, task="work")
-    )
+    shop.run.bury(HAND, "hand", Bury(handed.address, handed.count, "error", "", "", b"", failed=True, not_started=0, task="work"))
     return task
 
 

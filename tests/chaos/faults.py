@@ -108,7 +108,7 @@ def slow_link(place: Place, rng: random.Random) -> None:
 
 def part_network(place: Place, rng: random.Random) -> None:
     """Half of everybody cannot reach the server, for longer than a lease or not."""
-    cut_off = [worker.name for worker in place.fleet.workers if worker.proxied]
+    cut_off = [each.name for each in place.fleet.everybody if each.proxied and each.alive]
     with place.records.silence(cut_off):
         place.link.refuse = True
         place.link.sever()

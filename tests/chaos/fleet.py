@@ -106,7 +106,8 @@ class Fleet:
         self.queue = queue
         self.workers: list[Process] = []
         self.producers: list[Process] = []
-        self._all: list[Process] = []
+        #: Those that were asked to stop or were killed as well.
+        self.everybody: list[Process] = []
         self._producers_started = 0
         self._records = records
         self._rng = rng
@@ -123,7 +124,7 @@ class Fleet:
         if contained:
             command = [*_CONTAINER, *command]
         worker = Process(name, command, self.folder, clock=clock, proxied=proxied)
-        self._all.append(worker)
+        self.everybody.append(worker)
         self.workers.append(worker)
         return worker
 
@@ -135,7 +136,7 @@ class Fleet:
         arguments = [url, self.queue, str(self._rng.getrandbits(32)), str(self._first), f"{pace:g}"]
         command = [sys.executable, "-m", "tests.chaos.producer", *arguments]
         producer = Process(name, command, self.folder, proxied=proxied)
-        self._all.append(producer)
+        self.everybody.append(producer)
         self.producers.append(producer)
         return producer
 
@@ -189,7 +190,7 @@ class Fleet:
 
     def close(self) -> None:
         """Kill everything that is left."""
-        for each in self._all:
+        for each in self.everybody:
             if each.alive:
                 each.signal_all(signal.SIGCONT)
                 each.kill()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -74,13 +76,22 @@ CALLS: dict[str, Callable[[Bench], object]] = {
 def cluster() -> Iterator[Server]:
     """A server that is a whole cluster by itself."""
     with tempfile.TemporaryDirectory(prefix="sq") as folder:
-        server = Server(Path(folder), "--cluster-enabled", "yes")
+        server = Server(Path(folder), "--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", str(_free_port()))
         server.start()
         with server.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
             wait_until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), "the cluster is whole")
         yield server
         server.kill()
+
+
+def _free_port() -> int:
+    """A port that nobody listens at, nor at the one 10000 above: Redis 7.0 makes no cluster without the two."""
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+        with socket.socket() as own, socket.socket() as bus:
+            if own.connect_ex(("127.0.0.1", port)) and bus.connect_ex(("127.0.0.1", port + 10_000)):
+                return port
+    raise AssertionError("no port is free")
 
 
 def test_every_script_is_called_here() -> None:

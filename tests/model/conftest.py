@@ -24,7 +24,7 @@ _MEMORY = "/dev/shm"  # noqa: S108 - only a folder of the test's own, made safel
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test a planted bug; those that take a minute to find come with `--long`."""
-    if "bug" in metafunc.fixturenames:
+    if metafunc.definition.name == "test_a_planted_bug_is_found":
         is_long = metafunc.config.getoption("--long")
         metafunc.parametrize("bug", [name for name in BUGS if is_long or name not in RARE])
 

@@ -8,7 +8,7 @@ from streamq import transitions
 from tests.lua.servers import Server
 from tests.model import clock
 from tests.model.bugs import BUGS
-from tests.model.machine import played
+from tests.model.machine import Machine, played
 from tests.model.producers import Spec
 
 
@@ -78,10 +78,62 @@ def test_what_stands_behind_a_crowd_is_reaped(model_server: Server, batch: int) 
         queue.strand_behind_a_crowd(letter="h", many=15, batch=batch)
 
 
-def test_and_is_not_where_the_cursor_is_not_kept(model_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same with the cursor always at 0-0: it starves."""
-    monkeypatch.setattr(transitions, "load", clock.loader(BUGS["the cursor is always 0-0"])[0])
+def _late_after_the_same_worker_took_it_again(queue: Machine) -> None:
+    for _ in range(2):
+        queue.take(who=0, want=1)
+        queue.park(who=0, most=1, late=0, kind="release")
+    queue.take(who=0, want=1)
+    queue.call_late(most=2)
+
+
+def _known_and_running_when_its_group_goes(queue: Machine) -> None:
+    queue.take(who=0, want=1)
+    queue.park(who=0, most=1, late=0, kind="retry")
+    queue.take(who=0, want=1)
+    queue.destroy_group(which=0, wants=[1])
+
+
+def _due_when_its_group_goes(queue: Machine) -> None:
+    queue.take(who=0, want=1)
+    queue.park(who=0, most=1, late=0, kind="retry")
+    queue.destroy_group(which=0, wants=[2])
+
+
+def _a_suspect_runs_when_its_group_goes(queue: Machine) -> None:
+    queue.kill_worker_after_worker(who=0, rounds=2, want=1)
+    queue.take_suspect()
+    queue.destroy_the_group_of_a_suspect(opened=True)
+
+
+def _the_dead_letters_cannot_be_written(queue: Machine) -> None:
+    queue.take(who=0, want=1)
+    queue.bury_in_vain(which=0)
+
+
+def _one_stands_behind_a_crowd(queue: Machine) -> None:
+    queue.strand_behind_a_crowd(letter="h", many=15, batch=1)
+
+
+#: The shortest way to bugs that chance finds late.
+SHORTEST = {
+    "the fence does not compare the count": _late_after_the_same_worker_took_it_again,
+    "settle does not compare the count": _late_after_the_same_worker_took_it_again,
+    "due tasks are claimed while a mark stands": _due_when_its_group_goes,
+    "the count is not restored": _known_and_running_when_its_group_goes,
+    "a suspect is admitted beside others": _a_suspect_runs_when_its_group_goes,
+    "a dead letter is acknowledged before it is written": _the_dead_letters_cannot_be_written,
+    "the cursor is always 0-0": _one_stands_behind_a_crowd,
+}
+
+
+@pytest.mark.parametrize("bug", SHORTEST)
+def test_the_shortest_way_to_a_bug(model_server: Server, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """The sequence passes with the scripts as they are, and fails with the bug planted."""
     with played(model_server) as queue:
         queue.begin(opened=True, specs=[Spec()])
-        with pytest.raises(AssertionError, match="never recovered"):
-            queue.strand_behind_a_crowd(letter="h", many=15, batch=1)
+        SHORTEST[bug](queue)
+    monkeypatch.setattr(transitions, "load", clock.loader(BUGS[bug])[0])
+    with played(model_server) as queue:
+        queue.begin(opened=True, specs=[Spec()])
+        with pytest.raises(AssertionError):
+            SHORTEST[bug](queue)

@@ -102,7 +102,8 @@ def play(server: Server, steps: int, number: int) -> int:
     Args:
         server: syncs its append-only file at each write; it is emptied for each play.
         steps: how many, in plays of `LENGTH`.
-        number: the seed; the same number plays the same.
+        number: the seed; the same number plays the same in the same command: Hypothesis also draws numbers that it finds in the
+            modules that are loaded.
 
     Returns:
         How many steps there were.

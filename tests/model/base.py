@@ -59,6 +59,7 @@ def step(
         @functools.wraps(function)
         def played(self: M, /, *args: P.args, **kwargs: P.kwargs) -> None:
             self.sound = False
+            clock.tick(self.link)
             function(self, *args, **kwargs)
             self.examine()
 
@@ -242,7 +243,7 @@ class Base(RuleBasedStateMachine):
         if not holders:
             return []
         consumer = one_of(holders, who)
-        held = sorted(self.model.runs(consumer), key=lambda run: _entry(run.address), reverse=who % 2 == 1)[:most]
+        held = self.model.runs(consumer)[:: -1 if who % 2 else 1][:most]
         taken = {run.address for run in held}
         over = [run for run in self.model.late(consumer) if run.address not in taken]
         return held + list({run.address: run for run in over[late - 1 :: -1]}.values()) if late else held

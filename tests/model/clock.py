@@ -91,6 +91,13 @@ def advance(link: Link, keys: Keys, units: int) -> None:
     link.call("EVAL", _ADVANCE, len(names), *names, units * UNIT_MS)
 
 
+def tick(link: Link) -> None:
+    """Wait for the next millisecond: what two steps do never has the same time, so that a play is the same each time."""
+    last = server_ms(link)
+    while server_ms(link) == last:
+        pass
+
+
 def server_ms(link: Link) -> int:
     """The server's own clock in milliseconds."""
     reply: Any = link.call("TIME")

@@ -177,7 +177,7 @@ class Workers(Verdicts):
         """Whoever comes too late with a run that is over changes nothing; that it was refused is counted."""
         for run in self.model.late()[:most]:
             for call in ("settle", "park", "bury", "claim", "renew"):
-                if call == "renew" and self.model.runs(run.consumer):
+                if call == "renew" and any(task.holder == run.consumer for task in self.model.at.values()):
                     continue
                 changed = self.changed(functools.partial(self._call_late, run, call))
                 counted = call in {"settle", "park", "bury"}

@@ -17,8 +17,7 @@ local running = redis.call('HGET', K.running, consumer) or ''
 
 for _, letter in ipairs(LETTERS) do
   local room = batch - crashed - handed_back
-  local rows = room > 0 and redis.pcall('XPENDING', STREAM[letter], GROUP, '-', '+', room, consumer) or {}
-  for _, row in ipairs(rows.err and {} or rows) do
+  for _, row in ipairs(room > 0 and pending_rows(STREAM[letter], '-', '+', room, consumer) or {}) do
     local address = letter .. row[1]
     local had_started = not known or started[address] ~= nil
     redis.call('XCLAIM', STREAM[letter], GROUP, '~reap', 0, row[1], 'JUSTID')

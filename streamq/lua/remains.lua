@@ -3,14 +3,14 @@
 --         unknown: how many of the retrying wait for a worker that knows them (of the first thousand looked at)
 -- @include address
 -- @include clock
+-- @include pending
 -- @include record
 -- @include parked
 
 local LOOK_AT = 1000
 local now, waiting, running, retrying, unknown, due = clock(), 0, 0, 0, 0, 0
 for _, letter in ipairs(LETTERS) do
-  local pending = redis.pcall('XPENDING', STREAM[letter], GROUP)
-  pending = pending.err and 0 or pending[1]
+  local pending = pending_rows(STREAM[letter])[1] or 0
   running = running + pending
   local parked = redis.call('ZCARD', SUSPECTS[letter])
   retrying = retrying + parked

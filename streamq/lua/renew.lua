@@ -2,13 +2,13 @@
 -- ARGV    consumer
 -- Returns {address, count, idle_ms} for each entry held, idle as it was before.
 -- @include address
+-- @include pending
 
 local consumer, out = ARGV[1], {}
 for _, letter in ipairs(LETTERS) do
   local from = '-'
   repeat
-    local rows = redis.pcall('XPENDING', STREAM[letter], GROUP, from, '+', 400, consumer)
-    if rows.err then break end
+    local rows = pending_rows(STREAM[letter], from, '+', 400, consumer)
     local claim, kept = {'XCLAIM', STREAM[letter], GROUP, consumer, 0}, {}
     for i, row in ipairs(rows) do claim[5 + i] = row[1] end
     claim[#claim + 1] = 'JUSTID'

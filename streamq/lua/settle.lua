@@ -29,8 +29,8 @@ end
 local RANGE_FROM = 16
 for letter, of in pairs(by_letter) do
   local stream, counts, entries, addresses = STREAM[letter], {}, {}, {}
-  local rows = #of < RANGE_FROM and {} or redis.pcall('XPENDING', stream, GROUP, '-', '+', 2 * #of + 64, consumer)
-  for _, row in ipairs(rows.err and {} or rows) do counts[row[1]] = row[4] end
+  local rows = #of < RANGE_FROM and {} or pending_rows(stream, '-', '+', 2 * #of + 64, consumer)
+  for _, row in ipairs(rows) do counts[row[1]] = row[4] end
   for _, i in ipairs(of) do
     local address, count = ARGV[FIRST + 2 * (i - 1)], tonumber(ARGV[FIRST + 2 * (i - 1) + 1])
     local entry = address:sub(2)

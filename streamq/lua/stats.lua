@@ -5,13 +5,14 @@
 --         workers consumer → heartbeat expiry, seen consumer → last beat, held consumer → pending entries in one stream
 -- @include address
 -- @include clock
+-- @include pending
 -- @include record
 -- @include parked
 
 local now = clock()
 local streams, zsets, held = {}, {}, {}
 for _, letter in ipairs(LETTERS) do
-  local pending = redis.pcall('XPENDING', STREAM[letter], GROUP)
+  local pending = pending_rows(STREAM[letter])
   local info, added = redis.pcall('XINFO', 'STREAM', STREAM[letter]), -1
   if not info.err then
     for i = 1, #info, 2 do
@@ -20,8 +21,8 @@ for _, letter in ipairs(LETTERS) do
   elseif info.err:find('no such key', 1, true) then
     added = 0
   end
-  streams[#streams + 1] = {redis.call('XLEN', STREAM[letter]), pending.err and 0 or pending[1], added}
-  for _, row in ipairs(not pending.err and pending[4] or {}) do
+  streams[#streams + 1] = {redis.call('XLEN', STREAM[letter]), pending[1] or 0, added}
+  for _, row in ipairs(pending[4] or {}) do
     held[#held + 1] = row[1]
     held[#held + 1] = row[2]
   end

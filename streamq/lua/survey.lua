@@ -34,8 +34,7 @@ local after = from == '' and '-' or '(' .. from
 local function placed(rows)
   local found, addresses = {}, {}
   for i, row in ipairs(rows) do addresses[i] = of .. row[1] end
-  local pending = redis.pcall('XPENDING', STREAM[of], GROUP, rows[1][1], rows[#rows][1], #rows)
-  for _, row in ipairs(pending.err and {} or pending) do found[of .. row[1]] = true end
+  for _, row in ipairs(pending_rows(STREAM[of], rows[1][1], rows[#rows][1], #rows)) do found[of .. row[1]] = true end
   for _, priority in ipairs(of == 's' and {'h', 'd', 'l'} or {of}) do
     for _, zset in ipairs(zsets_of(of, priority)) do
       for i, due in ipairs(redis.call('ZMSCORE', zset, unpack(addresses))) do
@@ -57,8 +56,7 @@ function LOOK.entries()
 end
 
 function LOOK.pending()
-  local rows = redis.pcall('XPENDING', STREAM[of], GROUP, after, till, count)
-  if rows.err then return end
+  local rows = pending_rows(STREAM[of], after, till, count)
   for _, row in ipairs(rows) do
     local address = of .. row[1]
     local seen = address .. ' ' .. row[2] .. ' ' .. row[4]

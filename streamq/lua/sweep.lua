@@ -48,8 +48,7 @@ end
 for _, consumer in ipairs(redis.call('ZRANGEBYSCORE', K.workers, '-inf', now, 'LIMIT', 0, 10)) do
   local running = redis.call('HGET', K.running, consumer) or ''
   for _, letter in ipairs(LETTERS) do
-    local rows = redis.pcall('XPENDING', STREAM[letter], GROUP, '-', '+', batch, consumer)
-    for _, row in ipairs(rows.err and {} or rows) do
+    for _, row in ipairs(pending_rows(STREAM[letter], '-', '+', batch, consumer)) do
       redis.call('XCLAIM', STREAM[letter], GROUP, '~reap', 0, row[1], 'JUSTID')
       recover(letter, row, 'worker lost: its heartbeat stopped', running)
     end
@@ -60,18 +59,15 @@ end
 lease = longest_lease(lease)
 for _, letter in ipairs(LETTERS) do
   local cursor, of = cursors[letter] or '0-0', {}
-  local was = redis.pcall('XPENDING', STREAM[letter], GROUP, cursor, '+', batch * 10)
-  if not was.err then
-    local reply = redis.call('XAUTOCLAIM', STREAM[letter], GROUP, '~reap', lease, cursor, 'COUNT', batch, 'JUSTID')
-    for _, row in ipairs(was) do of[row[1]] = row end
-    for _, deleted in ipairs(reply[3] or {}) do redis.call('HDEL', K.attempts, letter .. deleted) end
-    for _, entry in ipairs(reply[2]) do
-      if of[entry] then
-        recover(letter, of[entry], 'lease lost: not renewed in time', redis.call('HGET', K.running, of[entry][2]) or '')
-      end
+  for _, row in ipairs(pending_rows(STREAM[letter], cursor, '+', batch * 10)) do of[row[1]] = row end
+  local reply = redis.call('XAUTOCLAIM', STREAM[letter], GROUP, '~reap', lease, cursor, 'COUNT', batch, 'JUSTID')
+  for _, deleted in ipairs(reply[3] or {}) do redis.call('HDEL', K.attempts, letter .. deleted) end
+  for _, entry in ipairs(reply[2]) do
+    if of[entry] then
+      recover(letter, of[entry], 'lease lost: not renewed in time', redis.call('HGET', K.running, of[entry][2]) or '')
     end
-    redis.call('HSET', K.control, 'cursor:' .. letter, reply[1])
   end
+  redis.call('HSET', K.control, 'cursor:' .. letter, reply[1])
 end
 if reaped > 0 then
   tally(open_minute(now), 'failed', reaped)

@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from streamq.server.connect import Link
+from streamq.server.endpoint import Endpoint
+from streamq.server.reply import Forbidden
+from streamq.transitions import Transitions
 from tests.lua.bench import Bench
 from tests.lua.state import After
 
@@ -170,3 +174,26 @@ def test_a_consumer_that_comes_back_after_it_was_reaped_works_on(bench: Bench) -
     assert bench.settle("w1-a", late) == [late.address]
     [task] = bench.take("w1-a")
     assert bench.settle("w1-a", task) == []
+
+
+def test_a_right_that_is_missing_is_not_taken_for_an_empty_pending_list(bench: Bench) -> None:
+    """Who may not read pending lists would throw away what stands in them: he is refused, and nothing changes."""
+    task = bench.held()
+    bench.link.call("ACL", "SETUSER", "blind", "on", "nopass", "~*", "+@all", "-xpending")
+    link = Link(Endpoint(bench.server.url.replace("unix://", "unix://blind:x@")))
+    blind = Transitions(link, bench.keys)
+    before = bench.state
+    try:
+        for call in (
+            lambda: blind.reap("w1-a", WHY),
+            lambda: blind.leave("w1-a"),
+            lambda: blind.renew("w1-a"),
+            lambda: blind.sweep(1000, 0),
+        ):
+            with pytest.raises(Forbidden):
+                call()
+    finally:
+        link.close()
+        bench.link.call("ACL", "DELUSER", "blind")
+    assert bench.state.keys() - before.keys() <= {"control sweep", "control cursor:lanes"}
+    assert bench.run.renew("w1-a")[0].address == task.address

@@ -161,3 +161,13 @@ def test_a_lost_group_of_suspects_is_made_anew(bench: Bench) -> None:
     task, _, _ = bench.run.quarantine("q-a")
     assert task is not None
     assert (task.address, task.count) == (address, 3)
+
+
+@pytest.mark.parametrize("stranger", ["nonsense", "d", "dx-y", "z1-0", ""])
+def test_what_no_entry_can_be_called_is_taken_off_the_parked(bench: Bench, stranger: str) -> None:
+    """Somebody wrote it there: it stops nobody."""
+    [address] = bench.send("d")
+    zset = bench.run.keys["retry:default"]
+    bench.run.link.call("ZADD", zset, 1, stranger)
+    assert [task.address for task in bench.take()] == [address]
+    assert bench.run.link.call("ZCARD", zset) == 0

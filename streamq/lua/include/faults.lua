@@ -113,8 +113,7 @@ end
 
 local function pending_with(consumer)
   for _, letter in ipairs(LETTERS) do
-    local reply = redis.pcall('XPENDING', STREAM[letter], GROUP, '-', '+', 1, consumer)
-    if not reply.err and reply[1] then return true end
+    if pending_rows(STREAM[letter], '-', '+', 1, consumer)[1] then return true end
   end
   return false
 end

@@ -1,8 +1,8 @@
 -- The fence: an entry belongs to a run only while the pending list names the run's consumer and its delivery count.
 -- XACK and XCLAIM never ask; whoever settles, parks, buries or hands on asks here first. No group: nobody holds anything.
+-- @include pending
 local function pending_of(stream, entry)
-  local reply = redis.pcall('XPENDING', stream, GROUP, entry, entry, 1)
-  return not reply.err and reply[1] or nil
+  return pending_rows(stream, entry, entry, 1)[1]
 end
 
 local function held(address, consumer, count)

@@ -1,16 +1,13 @@
 -- A group that is missing is made from `0`, never from `$`: what stands in the stream is accepted work. Its maker notes the stream's
 -- last id as a mark: at or below it `>` brings entries that were parked or counted before, and take looks each of them up.
 -- @include lift
+-- @include pending
 local function make_group(letter)
   lift()
   redis.call('XGROUP', 'CREATE', STREAM[letter], GROUP, '0', 'MKSTREAM')
   local last = redis.call('XREVRANGE', STREAM[letter], '+', '-', 'COUNT', 1)[1]
   if last then redis.call('HSET', K.control, letter, last[1]) end
   return last and last[1] or false
-end
-
-local function is_missing(reply)
-  return reply.err:find('NOGROUP', 1, true) or reply.err:find('UNBLOCKED', 1, true)
 end
 
 -- Makes a group where it is missing, whatever other groups the stream may have; returns whether it did.

@@ -6,6 +6,10 @@ local LOOK_AGAIN = 1000
 
 local function hand_out(zset, address, consumer)
   local stream, entry, letter = split(address)
+  if not stream or not entry:match('^%d+%-%d+$') then  -- somebody else's: no entry can have this address
+    redis.call('ZREM', zset, address)
+    return nil
+  end
   if pending_of(stream, entry) then
     lift()
     redis.call('ZADD', zset, clock() + LOOK_AGAIN, address)

@@ -6,7 +6,9 @@ What is no fixture is imported: `from tests.conftest import wait_until`.
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,14 +50,30 @@ def wait_until(predicate: Callable[[], T], description: str, timeout: float = 30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--long`: the tests that have a size run at full size, for minutes instead of seconds."""
+    """`--long`: the tests that have a size run at full size, for minutes instead of seconds. `--figures`: what they measured."""
     parser.addoption("--long", action="store_true", help="run the tests that have a size at full size")
+    parser.addoption("--figures", type=Path, help="write what was measured to this file, a line of JSON each")
 
 
 @pytest.fixture
 def is_long(pytestconfig: pytest.Config) -> bool:
     """Whether tests are to run at full size."""
     return bool(pytestconfig.getoption("--long"))
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print something that was measured, in a run that succeeds too, and keep it for `--figures`."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n  {text}\n")
+        figures = request.config.getoption("--figures")
+        if figures:
+            with figures.open("a") as file:
+                file.write(json.dumps({"test": request.node.originalname, "told": text}) + "\n")
+
+    return show
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,9 @@ BUGS: dict[str, list[Edit]] = {
     "sweeps do not rest": [("if now < tonumber(control[2] or 0) or", "if")],
     "a restart of the server is not noticed": [("or seen[3] ~= run_id then", "then")],
     "silence of everybody is not noticed": [("if now > tonumber(seen[2] or 0) or now < tonumber(seen[1] or 0) or", "if")],
-    "leave throws pending entries away": [("if pending_rows(STREAM[letter], '-', '+', 1, consumer)[1] then return false end", "")],
+    "leave throws pending entries away": [
+        ("if pending_rows(STREAM[letter], '-', '+', 1, consumer)[1] then return false end", "")
+    ],
     # A full server
     "a full server lets nobody beat": [("lift()\nfor i = 4, #ARGV, 3 do", "for i = 4, #ARGV, 3 do")],
     "a full server parks nothing": [

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,6 @@ def shop(tmp_path: Path, data_dir: Path, server: str, queue_name: str) -> Iterat
     shop = Workshop(tmp_path / "shop", data_dir, queue_name)
     yield shop
     shop.clear()
-
-
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print something that was measured, in a run that succeeds too."""
-
-    def show(text: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n  {text}\n")
-
-    return show
 
 
 @pytest.fixture

@@ -14,7 +14,11 @@ from tests.workshop import Workshop
 
 
 @pytest.mark.timeout(600)
-def test_workers_killed_again_and_again_lose_nothing(shop: Workshop, is_long: bool) -> None:  # noqa: FBT001
+def test_workers_killed_again_and_again_lose_nothing(
+    shop: Workshop,
+    tell: Callable[[str], None],
+    is_long: bool,  # noqa: FBT001
+) -> None:
     """Whole process groups die by SIGKILL under load and are started again; all that ran twice is explained by a kill."""
     tasks, kills = (5000, 10) if is_long else (600, 4)
     shop.send_numbered("work", range(tasks), ms=20)
@@ -35,6 +39,8 @@ def test_workers_killed_again_and_again_lose_nothing(shop: Workshop, is_long: bo
     last = {line.n: line for line in shop.lines("start")}
     assert all(line is last[line.n] or line.pid in killed for line in shop.lines("start"))
     assert shop.streamq("pending", "--json").stdout == ""
+    repeated = len(shop.lines("start")) - tasks
+    tell(f"{tasks:,} tasks, {kills} workers killed: each finished, {repeated} runs repeated, all of killed processes")
 
 
 def test_the_tasks_of_a_killed_worker_run_again_within_seconds(shop: Workshop, tell: Callable[[str], None]) -> None:

@@ -89,7 +89,7 @@ def chaos(output: Path, minutes: float, seed: str | None) -> tuple[bool, list[tu
     lost = ", ".join(f"{many:,} by {name}" for name, many in sorted(forgotten.items())) or "nothing"
     return done.returncode == 0, [
         (what, came),
-        ("The server itself is made to forget", f"lost with its memory, and only then: {lost}"),
+        ("The server itself is made to forget", f"lost, all of it in what it forgot: {lost}"),
     ]
 
 

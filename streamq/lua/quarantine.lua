@@ -8,13 +8,15 @@
 -- @include parked
 -- @include group
 -- @include handout
+-- @include silence
 
 local consumer, now, due, next_due, task = ARGV[1], clock(), 0, 0, false
 local marks, paused = marks_standing()
+local silent = is_silent(consumer, now)
 for _, letter in ipairs(LETTERS) do
   if not marks[letter] and not paused then
     local zset = SUSPECTS[letter]
-    if consumer ~= '' and not task then
+    if consumer ~= '' and not silent and not task then
       local address = redis.call('ZRANGEBYSCORE', zset, '-inf', now, 'LIMIT', 0, 1)[1]
       if address then task = hand_out(zset, address, consumer) or false end
     end

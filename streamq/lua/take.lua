@@ -1,7 +1,7 @@
 -- Hands out tasks to a consumer: due ones, then new ones, priority by priority in the order given.
 -- ARGV    consumer want due_first order: at most `due_first` due tasks stand ahead of the new ones of a priority
 -- Returns {state, now, parked, fresh, next_due}
---         state "ok", "paused", or "more" (something was passed over that another call will bring)
+--         state "ok", "paused", "silent" (its heartbeat has expired), or "more" (another call will bring what was passed over)
 --         parked {address, count, forgiven, crashes, unknown, fields, attempts} each · fresh {letter, entries} each: count 1, nothing known
 --         next_due in ms of the server's clock, where nothing was handed out and something is parked, else 0
 -- @include address
@@ -12,11 +12,13 @@
 -- @include group
 -- @include handout
 -- @include admission
+-- @include silence
 
 local consumer, want, due_first = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, state, got, parked, fresh = clock(), 'ok', 0, {}, {}
 local marks, paused = marks_standing()
 if paused then return {'paused', now, parked, fresh, 0} end
+if is_silent(consumer, now) then return {'silent', now, parked, fresh, 0} end
 
 local function read(letter, n)
   local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', n, 'STREAMS', STREAM[letter], '>')

@@ -34,8 +34,9 @@ BLOCK: Final = 1.0
 #: How long one whose slots of one kind are busy lets others have a task of that kind that it has handed back, in seconds: longer
 #: than a blocked read, behind which they find it.
 REST: Final = 1.5
-#: How often a paused queue is looked at, in seconds.
+#: How often a paused queue is looked at, in seconds, and how often a worker asks whose heartbeat has expired.
 PAUSED: Final = 0.5
+SILENT: Final = 0.1
 #: Most tasks of one take.
 TAKE_MOST: Final = 500
 #: The first priority of ten takes in turn: high six times, default three times, low once.
@@ -129,6 +130,8 @@ class Fetcher(Source):
             self._dispatch(taken.tasks, taken.now_ms)
         elif taken.state == "paused":
             self._stop.wait(PAUSED)
+        elif taken.state == "silent":
+            self._stop.wait(SILENT)
         elif taken.state == "ok":
             block = BLOCK if not taken.next_due_ms else min(BLOCK, max(0.001, (taken.next_due_ms - taken.now_ms) / 1000))
             busy = any(slots.load() for slots in self._slots.values())
@@ -172,7 +175,7 @@ class Fetcher(Source):
         for handed in tasks:
             known = self._held.get(handed.address)
             if known is not None:  # a group made anew hands out again what this process runs: it keeps the run it has
-                known.regain(handed.count)
+                known.regain(handed.count, self._under_way.since)
                 continue
             verdict = self._judge(handed, now_ms)
             if not isinstance(verdict, Run):
@@ -180,6 +183,7 @@ class Fetcher(Source):
             elif self._budget is not None and not self._budget.use():
                 self._release([(handed.address, handed.count)])
             else:
+                verdict.asked = self._under_way.since
                 self._held[handed.address] = verdict
                 runs[verdict.definition.is_async].append(verdict)
         for kind, of in runs.items():

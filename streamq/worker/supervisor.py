@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamq.errors import ServerUnreachable, StreamqError
 from streamq.keys import QUEUES, Keys
-from streamq.server.connect import Link
+from streamq.server.connect import TIMEOUT, Link
 from streamq.server.patience import waiting
 from streamq.server.reply import CannotPersist, MemoryFull
 from streamq.transitions import Transitions
@@ -84,7 +84,7 @@ class Supervisor:
         self._progress = Progress()
         self._transitions = self._door("supervisor")
         lease = settings.worker.lease
-        self._keeper = Keeper(self._door("keeper"), lease, lambda: self._children)
+        self._keeper = Keeper(self._door("keeper", timeout=min(TIMEOUT, lease / 4)), lease, lambda: self._children)
         self._reaper = Reaper(self._door("reaper"), lease, self._is_ours, self._note_suspects, self._note_known)
         self._drain = Drain(self._transitions, lease) if options.drain else None
         self._reloader = Reloader(Path.cwd(), self._reload) if options.reload else None
@@ -320,8 +320,8 @@ class Supervisor:
         self._signals += 1
         self._ring()
 
-    def _door(self, duty: str) -> Transitions:
-        link = Link(self._endpoint, name=f"streamq-{duty}-{self._options.name}")
+    def _door(self, duty: str, timeout: float = TIMEOUT) -> Transitions:
+        link = Link(self._endpoint, timeout=timeout, name=f"streamq-{duty}-{self._options.name}")
         return Transitions(link, self._keys, history=self._settings.worker.history)
 
 

@@ -42,7 +42,11 @@ class Workers(Verdicts):
                 self.bury_run(run, reason="deliveries", failed=False, not_started=True)
 
     def take_some(self, consumer: str, want: int, due_first: int, order: str) -> int:
-        """Take once; returns how many came."""
+        """Take once; returns how many came. Whoever was silent for too long gets nothing before he has beaten."""
+        if consumer in self.model.fleet.expired(self.model.now):
+            taken = self.run.take(consumer, want, due_first, order)
+            assert (taken.state, taken.tasks) == ("paused" if self.paused else "silent", []), f"a silent worker was given {taken}"
+            self.beat_all()
         for _ in range(len(self.model.at) + len(self.model.debris) + 9):
             taken = self.run.take(consumer, want, due_first, order)
             assert len(taken.tasks) <= want
@@ -140,6 +144,9 @@ class Workers(Verdicts):
         """One suspect that is due, if there is any and nothing stands in the way."""
         if self.model.runs(self.quarantine):
             return
+        if self.quarantine in self.model.fleet.expired(self.model.now):
+            assert self.run.quarantine(self.quarantine)[0] is None, "a silent worker was given a suspect"
+            self.beat_all()
         task, due, _ = self.run.quarantine(self.quarantine)
         assert not (self.paused and (task or due)), "a paused queue handed a suspect out"
         self._start([task] if task else [], self.quarantine, quarantine=True)

@@ -83,7 +83,9 @@ class Keeper:
                         self._renew()
             except StreamqError as error:
                 self._complaint.tell(error)
-            self._wake.wait(self._beat_every)
+                self._wake.wait(self._beat_every / 4)  # what was lost is said again before it is missed
+            else:
+                self._wake.wait(self._beat_every)
 
     def _living(self) -> list[ChildProcess]:
         return [child for child in self._children() if child.ready and child.exit_status is None and not child.is_stopped()]
@@ -95,8 +97,11 @@ class Keeper:
         cards = [
             (child.consumer, msgspec.json.encode(child.card(self._host, self._supervisor)), child.running()) for child in children
         ]
-        self._transitions.beat(self._lease_ms, self._run_id(), self._lease_ms // 2, cards)
+        run_id, asked = self._run_id(), time.monotonic()
+        self._transitions.beat(self._lease_ms, run_id, self._lease_ms // 2, cards)
+        answered = time.monotonic()
         for child in children:
+            child.table.heard(asked, answered, self._lease_ms / 2000)
             if not child.going:
                 child.go()
 

@@ -77,7 +77,7 @@ class LoopSlots(Slots):
                 run = self._buffer.popleft()
             except IndexError:
                 return
-            if run.lost:
+            if self._is_lost(run, time.monotonic()):
                 self._give_up(run)
             else:
                 self._free -= 1

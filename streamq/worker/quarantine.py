@@ -48,6 +48,7 @@ class Quarantine(Source):
         verdict = self._judge(handed, self._clock.ms())
         if isinstance(verdict, Run):
             _log.info("%s %s: runs alone (crashes so far: %d)", verdict.task.name, verdict.task.id, handed.crashes)
+            verdict.asked = self._under_way.since
             self._held[handed.address] = verdict
             self._slots[verdict.definition.is_async].submit([verdict], 0)
         else:

@@ -67,6 +67,8 @@ class Run(msgspec.Struct, eq=False):
     wait_ms: float
     #: When this process had it, by `time.monotonic()`.
     taken: float
+    #: When it was asked for: it was handed out after that.
+    asked: float = 0.0
     #: When its handler began, ms of the server's clock; 0: it has not.
     started_ms: int = 0
     #: Its row in the slot table; -1: it has none.
@@ -83,9 +85,10 @@ class Run(msgspec.Struct, eq=False):
     #: Its handler, an async one, has been cancelled because it was lost.
     cancelled: bool = False
 
-    def regain(self, count: int) -> None:
+    def regain(self, count: int, asked: float) -> None:
         """Takes a new fence: a group that was made anew has handed out again what runs here."""
         self.count = count
+        self.asked = asked
         self.taken = time.monotonic()
         self.lost = self.cancelled
 

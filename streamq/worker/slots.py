@@ -39,6 +39,9 @@ class Slots(abc.ABC):
         self._context = context
         self._buffer: collections.deque[Run] = collections.deque()
         self._low_water = 0
+        lease = shared.settings.worker.lease
+        #: So many seconds after it was asked for a run starts without a look at the heartbeat; and so long that lasts.
+        self._fresh, self._lasts = lease / 6, lease / 2
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -74,6 +77,10 @@ class Slots(abc.ABC):
                 runs.append(self._buffer.popleft())
             except IndexError:
                 return runs
+
+    def _is_lost(self, run: Run, now: float) -> bool:
+        """Whether a run that has not started is another's, or may be: this worker has been silent since it asked for it."""
+        return run.lost or (now - run.asked > self._fresh and not self._table.is_unbroken(run.asked, now, self._lasts))
 
     def _give_up(self, run: Run) -> None:
         """Hands back a run that was lost before it started; should it be ours again by now, it is not kept from others."""

@@ -5,6 +5,9 @@ runs had started, and what becomes of one that had run out of time, so that the 
 knowing its tasks. When both have died together, another worker of the machine reads them. A run that has ended keeps its row
 until it is settled: its start counts, though its end will never be told. A row counts by its state, one byte in a strip of its
 own, written last.
+
+The other way round the supervisor writes when the child's heartbeat was heard, so that the child knows, without asking, that what
+it has taken and not started cannot have been taken from it: after a pause of the process or a break of the network it can.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("<4Q")
 _SLOTS, _SLOTS_AT = struct.Struct("<Q"), _HEADER.size
+_BEATS, _BEATS_AT = struct.Struct("<dd"), _SLOTS_AT + _SLOTS.size
 _ROW = struct.Struct("<48sQQdQIIQ64s")
 _ROW_SIZE = 192
 _STATES = 64
@@ -184,6 +188,22 @@ class Table:
             rows.append(Row._make([address.rstrip(b"\0").decode("utf-8", "replace"), *numbers, name]))
             at = states.find(state, at + 1)
         return rows
+
+    def heard(self, asked: float, answered: float, lasts: float) -> None:
+        """Writes that a heartbeat has reached the server; called by the supervisor.
+
+        Args:
+            asked: when it was sent, by `time.monotonic()`.
+            answered: when the server had answered.
+            lasts: how long it holds, in seconds.
+        """
+        unbroken, last = _BEATS.unpack_from(self._memory, _BEATS_AT)
+        _BEATS.pack_into(self._memory, _BEATS_AT, unbroken if answered - last < lasts else answered, asked)
+
+    def is_unbroken(self, since: float, now: float, lasts: float) -> bool:
+        """Whether the heartbeat has certainly held from a moment until now, by `time.monotonic()`."""
+        unbroken, last = _BEATS.unpack_from(self._memory, _BEATS_AT)
+        return bool(unbroken <= since and now < last + lasts)
 
     def count(self, counters: Counters) -> None:
         """Writes the child's figures."""

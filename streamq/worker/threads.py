@@ -59,7 +59,7 @@ class ThreadSlots(Slots):
         bell.put(True)
 
     def _work(self) -> None:
-        buffer, idle, take, run = self._buffer, self._idle, self._buffer.popleft, self._run
+        buffer, idle, take, run, is_lost = self._buffer, self._idle, self._buffer.popleft, self._run, self._is_lost
         bell: Bell = queue.SimpleQueue()
         while True:
             try:
@@ -71,10 +71,11 @@ class ThreadSlots(Slots):
                 continue
             if buffer and idle:
                 self._wake()
-            if task.lost:
+            begun = time.monotonic()
+            if is_lost(task, begun):
                 self._give_up(task)
             else:
-                run(task)
+                run(task, begun)
             self._tell_room()
 
     def _sleep(self, bell: Bell) -> None:
@@ -89,9 +90,8 @@ class ThreadSlots(Slots):
             return
         bell.get()
 
-    def _run(self, run: Run) -> None:
+    def _run(self, run: Run, begun: float) -> None:
         definition, settler = run.definition, self._settler
-        begun = time.monotonic()
         run.started_ms = self._clock.at(begun)
         run.row = self._table.start(run, begun, settler.backoff_of(definition))
         announce(lambda: self._context(run))

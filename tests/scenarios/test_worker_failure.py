@@ -85,6 +85,23 @@ def test_a_worker_that_was_paused_for_longer_than_its_lease_cannot_finish(shop: 
     assert late.stop() == 0
 
 
+def test_what_a_paused_worker_had_not_started_it_does_not_start_late(shop: Workshop) -> None:
+    """It goes on past its lease with a buffer full of tasks that another has run meanwhile: it hands them back unseen."""
+    shop.send_numbered("hold", [0])
+    late = shop.start("w1", "--lease", "1s", "--prefetch", "20")
+    shop.happened("start", 0)
+    shop.send_numbered("work", range(1, 16))
+    wait_until(lambda: shop.stats.running == 16, f"it holds them all\n{late.log}")
+    late.signal_group(signal.SIGSTOP)
+    shop.start("w2", "--lease", "1s", slots=4)
+    wait_until(lambda: len(shop.lines("end")) == 15, f"another worker runs them\n{shop.logs}")
+    shop.open()
+    late.signal_group(signal.SIGCONT)
+    shop.settled()
+    wait_until(lambda: "refused: another worker has the task" in late.log, f"the late result is refused\n{late.log}")
+    assert shop.count("start") == {0: 2} | dict.fromkeys(range(1, 16), 1)
+
+
 def test_a_killed_worker_that_is_alone_goes_on_where_it_was(shop: Workshop) -> None:
     """Started again under the same name it recovers its own tasks at once."""
     shop.send_numbered("hold", range(4))

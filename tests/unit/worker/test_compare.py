@@ -149,8 +149,8 @@ def test_a_run_that_was_handed_out_again_is_ours_again(bench: Bench) -> None:
     sync, asynchronous = bench.hold("d1-0"), bench.hold("d2-0", "on_loop")
     asked = time.monotonic()
     bench.told()
-    sync.regain(1)
-    asynchronous.regain(1)
+    sync.regain(1, asked)
+    asynchronous.regain(1, asked)
     bench.told(asked=asked)
     assert not sync.lost
     assert asynchronous.lost

@@ -161,3 +161,16 @@ def test_tables_that_nobody_looked_for_are_removed_after_an_hour(table: Table) -
         assert (dead.exists(), fresh.exists(), table.path.exists()) == (False, True, True)
     finally:
         fresh.unlink()
+
+
+def test_the_heartbeat_holds_from_the_first_to_the_last_as_long_as_none_is_late(table: Table) -> None:
+    """Told conservatively: from when the server had answered until what was asked for has run out."""
+    assert not table.is_unbroken(5.0, 5.0, 2.0)
+    table.heard(10.0, 10.1, 2.0)
+    table.heard(11.0, 11.1, 2.0)
+    assert table.is_unbroken(10.1, 12.9, 2.0)
+    assert not table.is_unbroken(10.0, 12.0, 2.0)
+    assert not table.is_unbroken(10.1, 13.0, 2.0)
+    table.heard(12.5, 13.1, 2.0)
+    assert not table.is_unbroken(12.9, 13.2, 2.0)
+    assert table.is_unbroken(13.1, 14.0, 2.0)

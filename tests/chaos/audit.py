@@ -21,6 +21,8 @@ from tests.chaos.records import Records
 HEARTBEAT = LEASE / 2
 #: Longest pause between two heartbeats, in seconds: who speaks again is heard so much later.
 _BEAT = LEASE / 6
+#: What a worker had taken before the server forgot it may begin so much later, in seconds: its slots were busy, its link was gone.
+_TAKEN = 10.0
 #: What follows from a death may be noted in the ledger so much earlier than the death in the records, in seconds.
 _SLACK = 0.5
 
@@ -119,7 +121,7 @@ class Audit:
             self._deaths[death.worker].append((death.at, death.pid))
         self._silences: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
         for silence in records.silences:
-            if silence.end - silence.begin > HEARTBEAT - _BEAT - _SLACK:
+            if silence.is_seen or silence.end - silence.begin > HEARTBEAT - _BEAT - _SLACK:
                 self._silences[silence.worker].append((silence.begin, silence.end + _BEAT + _SLACK))
         self.verdict = Verdict(Counter(history.figures))
 
@@ -209,7 +211,7 @@ class Audit:
         return first < len(times) and times[first] <= end
 
     def _forgotten(self, begin: float, end: float) -> bool:
-        return any(loss.begin <= end and loss.end >= begin for loss in self._records.losses)
+        return any(loss.begin <= end and loss.end + _TAKEN >= begin for loss in self._records.losses)
 
     def _check_figures(self, stats: Mapping[str, Any]) -> None:
         figures = self.verdict.figures

@@ -87,16 +87,18 @@ def kill_producer(place: Place, rng: random.Random) -> None:
 
 def cut_link(place: Place, rng: random.Random) -> None:
     """Connections break at any byte, in the middle of requests and replies."""
-    place.link.share, place.link.within = rng.choice((0.2, 0.5)), rng.choice((2_000, 64_000))
-    time.sleep(rng.uniform(1, 4))
-    place.link.share = 0.0
+    with place.harming_link():
+        place.link.share, place.link.within = rng.choice((0.2, 0.5)), rng.choice((2_000, 64_000))
+        time.sleep(rng.uniform(1, 4))
+        place.link.share = 0.0
 
 
 def lose_replies(place: Place, rng: random.Random) -> None:
     """The server executes, and nobody is told."""
-    place.link.mute.set()
-    time.sleep(rng.uniform(0.05, 0.5))
-    place.link.mute.clear()
+    with place.harming_link():
+        place.link.mute.set()
+        time.sleep(rng.uniform(0.05, 0.5))
+        place.link.mute.clear()
 
 
 def slow_link(place: Place, rng: random.Random) -> None:
@@ -109,7 +111,7 @@ def slow_link(place: Place, rng: random.Random) -> None:
 def part_network(place: Place, rng: random.Random) -> None:
     """Half of everybody cannot reach the server, for longer than a lease or not."""
     cut_off = [each.name for each in place.fleet.everybody if each.proxied and each.alive]
-    with place.records.silence(cut_off):
+    with place.harming_link(), place.records.silence(cut_off):
         place.link.refuse = True
         place.link.sever()
         time.sleep(LEASE * rng.uniform(0.1, 1.5))

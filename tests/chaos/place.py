@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
+import redis
 
-from streamq.keys import Keys
+from streamq.keys import Keys, worker_of
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
 from streamq.server.probe import away
 from streamq.stats import Stats, read
 from streamq.transitions import Transitions
 from tests.chaos.fleet import Fleet, Process
-from tests.chaos.records import Records
+from tests.chaos.kinds import LEASE
+from tests.chaos.records import Records, Silence
 from tests.chaos.server import Server
 from tests.integration.catalogue.databases import Postgres
 from tests.proxy import Proxy
-
-if TYPE_CHECKING:
-    import redis
 
 #: The disk that pictures are written to holds so much.
 _DISK = "24m"
@@ -62,6 +63,9 @@ class Place:
         self.has_disk = os.geteuid() == 0
         self.fleet = Fleet(folder, queue, self.records, rng)
         self._strangers = 0
+        #: Until when the link may keep heartbeats from arriving, by the monotonic clock.
+        self.harmed_until = 0.0
+        self._over = threading.Event()
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -72,6 +76,10 @@ class Place:
         self._make_disk()
         self._configure()
         self._open.callback(self.fleet.close)
+        watch = threading.Thread(target=self._watch, name="watch")
+        watch.start()
+        self._open.callback(watch.join)
+        self._open.callback(self._over.set)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -97,6 +105,30 @@ class Place:
             "catalogue": {"url": self.database.url},
         }
         (self.folder / "config.yaml").write_text(json.dumps(settings))  # JSON is YAML
+
+    # What is seen
+
+    @contextlib.contextmanager
+    def harming_link(self) -> Iterator[None]:
+        """The link is harmed: a heartbeat that expires behind it is no fault of its worker's."""
+        self.harmed_until = math.inf
+        try:
+            yield
+        finally:
+            self.harmed_until = time.monotonic() + LEASE
+
+    def _watch(self) -> None:
+        """Note whose heartbeat has expired behind a link that is harmed."""
+        while not self._over.wait(0.1):
+            if time.monotonic() > self.harmed_until:
+                continue
+            begin = time.monotonic()
+            behind = {each.name for each in self.fleet.everybody if each.proxied}
+            with contextlib.suppress(redis.RedisError), self.server.client() as client:
+                seconds, micros = client.time()
+                expired: Any = client.zrangebyscore(self.keys["workers"], "-inf", seconds * 1000 + micros // 1000)
+                silent = {worker_of(consumer.decode()) for consumer in expired} & behind
+                self.records.silences += [Silence(each, begin - 0.1, time.monotonic(), is_seen=True) for each in silent]
 
     # Who works there
 

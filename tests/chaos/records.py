@@ -26,11 +26,15 @@ class Death(NamedTuple):
 
 
 class Silence(NamedTuple):
-    """A worker could not renew its leases: it was halted, or cut off from the server."""
+    """A worker could not renew its leases: it was halted, or cut off from the server.
+
+    Or its heartbeat was seen to have expired while the link that it uses was breaking all the time.
+    """
 
     worker: str
     begin: float
     end: float
+    is_seen: bool = False
 
 
 class Loss(NamedTuple):

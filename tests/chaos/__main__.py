@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def plans(seed: str, seconds: float) -> Iterator[Plan]:
 @click.option("--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures to a file.")
 def main(minutes: float, seed: str | None, only: int | None, seconds: float, output: Path | None) -> None:
     """Torment streamq, and check that it has kept its promises."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whatever was started is ended
     seed = seed or str(random.SystemRandom().randrange(10**6))
     print(f"chaos with seed {seed}", flush=True)
     outcomes: list[Outcome] = []

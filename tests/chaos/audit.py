@@ -21,7 +21,7 @@ from tests.chaos.records import Records
 HEARTBEAT = LEASE / 2
 #: Longest pause between two heartbeats, in seconds: who speaks again is heard so much later.
 _BEAT = LEASE / 6
-#: What a worker had taken before the server forgot it may begin so much later, in seconds: its slots were busy, its link was gone.
+#: What a worker had taken before the server forgot it, it may begin so much later, in seconds: its slots were busy.
 _TAKEN = 10.0
 #: What follows from a death may be noted in the ledger so much earlier than the death in the records, in seconds.
 _SLACK = 0.5

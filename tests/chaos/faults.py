@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 
+import psutil
 import redis
 
 from streamq.keys import STREAMS
@@ -59,7 +60,7 @@ def halt_child(place: Place, rng: random.Random) -> None:
     worker = rng.choice(place.fleet.workers)
     if children := worker.children():
         child = rng.choice(children)
-        with place.records.silence([worker.name]), contextlib.suppress(ProcessLookupError):
+        with place.records.silence([worker.name]), contextlib.suppress(psutil.NoSuchProcess):
             child.send_signal(signal.SIGSTOP)
             time.sleep(LEASE * rng.uniform(0.5, 2))
             child.send_signal(signal.SIGCONT)

@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 
 from tests.chaos import faults, report
+from tests.chaos.fleet import has_containers
 from tests.chaos.round import Outcome, Plan, Round
 from tests.integration.catalogue.databases import Postgres
 
@@ -50,6 +51,8 @@ def main(minutes: float, seed: str | None, only: int | None, seconds: float, out
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that whatever was started is ended
     seed = seed or str(random.SystemRandom().randrange(10**6))
     print(f"chaos with seed {seed}", flush=True)
+    if not has_containers():
+        print("no worker in a pid namespace of its own: this user may not start one", flush=True)
     outcomes: list[Outcome] = []
     database, end = Postgres(), time.monotonic() + minutes * 60
     try:

@@ -7,6 +7,7 @@ of their heartbeats tells that they are dead. Some have a clock that is an hour 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -24,6 +25,20 @@ from tests.chaos.records import Records
 ROOT = Path(__file__).parents[2]
 #: How a process of its own pid namespace is started; its processes end with it.
 _CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def can(*command: str) -> bool:
+    """Do what only some users of some systems may; say whether it was done."""
+    try:
+        return subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@functools.cache
+def has_containers() -> bool:
+    """Whether processes can be started in a pid namespace of their own."""
+    return can(*_CONTAINER, "true")
 
 
 class Process:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import random
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from streamq.server.endpoint import Endpoint
 from streamq.server.probe import away
 from streamq.stats import Stats, read
 from streamq.transitions import Transitions
-from tests.chaos.fleet import Fleet, Process
+from tests.chaos.fleet import Fleet, Process, can, has_containers
 from tests.chaos.kinds import LEASE
 from tests.chaos.records import Records, Silence
 from tests.chaos.server import Server
@@ -60,7 +59,8 @@ class Place:
         self.server = Server(folder / "server", fsync)
         self.database = database
         self.through_link = through_link
-        self.has_disk = os.geteuid() == 0
+        #: Whether pictures are written to a disk of their own, which can be filled.
+        self.has_disk = False
         self.fleet = Fleet(folder, queue, self.records, rng)
         self._strangers = 0
         #: Until when the link may keep heartbeats from arriving, by the monotonic clock.
@@ -88,9 +88,9 @@ class Place:
     def _make_disk(self) -> None:
         out = self.folder / "out"
         out.mkdir()
+        self.has_disk = can("mount", "-t", "tmpfs", "-o", f"size={_DISK}", "streamq-chaos", str(out))
         if self.has_disk:
-            _run("mount", "-t", "tmpfs", "-o", f"size={_DISK}", "streamq-chaos", str(out))
-            self._open.callback(_run, "umount", "--lazy", str(out))
+            self._open.callback(can, "umount", "--lazy", str(out))
 
     def _configure(self) -> None:
         from PIL import Image
@@ -136,7 +136,7 @@ class Place:
         """Start a worker of some kind."""
         proxied = self.through_link or self.rng.random() < 0.5
         clock = self.rng.choice((0, 0, 0, 3600, -3600))
-        contained = os.geteuid() == 0 and self.rng.random() < 0.3
+        contained = self.rng.random() < 0.3 and has_containers()
         worker = self.fleet.start_worker(self.url(proxied=proxied), proxied=proxied, contained=contained, clock=clock)
         how = [word for word, holds in {"through the link": proxied, "contained": contained}.items() if holds]
         self.records.note(f"{worker.name} starts {', '.join(how)} clock {clock:+d} s")
@@ -195,10 +195,6 @@ class Place:
             client.config_set("maxmemory", 0)
         (self.folder / "out/ballast").unlink(missing_ok=True)
         self.database.start()
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True)
 
 
 def _entries(client: redis.Redis, stream: str) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:

@@ -82,6 +82,8 @@ class Round:
         """Play it."""
         began = time.monotonic()
         with self._place as place:
+            if not place.has_disk:
+                place.records.faults["disk not filled: it may not be mounted here"] += 1
             place.keep(WORKERS)
             for _ in range(PRODUCERS):
                 place.start_producer(faults.PACE)

@@ -75,6 +75,8 @@ class Run(msgspec.Struct, eq=False):
     row: int = -1
     #: Its handler has returned or raised; what is left is settling.
     ended: bool = False
+    #: Hand-outs that it kept its run at: they never started.
+    regained: int = 0
     #: How it ended: what it returned, as JSON, and how long that took; or what it raised, and when.
     result: bytes | None = None
     seconds: float = 0.0
@@ -86,7 +88,8 @@ class Run(msgspec.Struct, eq=False):
     cancelled: bool = False
 
     def regain(self, count: int, asked: float) -> None:
-        """Takes a new fence: a group that was made anew has handed out again what runs here."""
+        """Takes a new fence: what runs here was handed out again, from a group made anew, or since the lease had been lost."""
+        self.regained += count > self.count
         self.count = count
         self.asked = asked
         self.taken = time.monotonic()

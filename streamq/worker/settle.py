@@ -250,7 +250,7 @@ class Settler:
             verdict.traceback,
             attempt,
             failed=True,
-            not_started=0,
+            not_started=run.regained,
             task=run.task.name,
         )
 

@@ -233,3 +233,42 @@ def test_a_worker_outlives_an_emptied_server(shop: Workshop) -> None:
     wait_until(lambda: shop.stats.finished_total == 2, "what was sent afterwards has run")
     assert [shop.locate(each)["state"] for each in ids] == ["finished", "finished"]
     assert worker.stop() == 0
+
+
+BURST = """
+import time
+from jobs import LOOK, app, is_open, note
+from streamq import Context
+
+@app.task
+def burst(n: int, *, ctx: Context) -> None:
+    note("start", n, ctx)
+    while not is_open(n):
+        time.sleep(LOOK)
+    raise ValueError("burst")
+"""
+
+
+def holder(shop: Workshop) -> bytes | None:
+    """The worker that holds the only task."""
+    rows = shop.link.call("XPENDING", shop.keys["default"], GROUP, "-", "+", 1)
+    return rows[0][1].partition(b"-")[0] if rows else None
+
+
+def test_a_run_whose_task_came_back_to_it_counts_one_start(shop: Workshop) -> None:
+    """Its process was halted past its lease and handed the task again: it keeps the run that it has, and dies of one delivery."""
+    shop.module("bursting", BURST)
+    [task] = shop.send("burst", {"n": 1}, max_deliveries=1)
+    worker = shop.start("w1", "--lease", "1s", slots=2, tasks="bursting")
+    shop.happened("start", 1)
+    shop.start("w2", "--lease", "1s")  # which does not know the task
+    wait_until(lambda: any(card.name == "w2" for card in shop.fleet.values()), "another worker lives")
+    [child] = worker.children
+    child.suspend()
+    wait_until(lambda: shop.stats.reaped_total == 1, f"the task is taken from it\n{shop.logs}")
+    child.resume()
+    wait_until(lambda: holder(shop) == b"w1", f"it has the task again\n{shop.logs}")
+    shop.open()
+    shop.settled()
+    assert shop.dead[task]["deliveries"] == 1
+    assert shop.count("start") == {1: 1}

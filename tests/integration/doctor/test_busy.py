@@ -70,6 +70,7 @@ def test_a_busy_queue_with_retries_and_kills_is_healthy(shop: Workshop, doctor: 
     """Twenty examinations, every second one a repair, while workers fail, retry, die and come back."""
     chance = random.Random(4)  # noqa: S311 - whom to kill
     workers = [shop.start(f"w{i}", "--lease", "2s", processes=2, slots=4) for i in range(2)]
+    busy = 0
     for look in range(LOOKS):
         if look % 4 == 2:
             chance.choice(workers).kill()
@@ -79,7 +80,8 @@ def test_a_busy_queue_with_retries_and_kills_is_healthy(shop: Workshop, doctor: 
         assert not false, f"look {look}: {false}"
         mended = {name: each["mended"] for name, each in found.findings.items() if each["mended"]}
         assert not mended, f"look {look}: {mended}"
-        assert not shop.is_settled(), "the queue was busy at every look"
+        busy += not shop.is_settled()
+    assert busy > LOOKS // 2, "too many looks were at a queue that was not busy"
     feeder.enough.set()
     feeder.join()
     shop.settled(timeout=180)

@@ -64,7 +64,7 @@ class Comparison:
         now = time.monotonic()
         self._strangers = {address: self._strangers.get(address, now) for address in theirs if address not in self._held}
         for address, noticed in list(self._strangers.items()):
-            if noticed < asked and noticed < self._taking.since:
+            if noticed < asked and noticed < self._taking.since and address not in self._held:
                 _log.warning("%s: was handed out, but the reply was lost; handed back", address)
                 self._settler.put(Park(address, theirs[address], 0, "release"))
                 del self._strangers[address]  # noticed anew, should it still be ours when the settler has done so

@@ -174,7 +174,8 @@ class Fetcher(Source):
         runs: dict[bool, list[Run]] = {kind: [] for kind in self._slots}
         for handed in tasks:
             known = self._held.get(handed.address)
-            if known is not None:  # a group made anew hands out again what this process runs: it keeps the run it has
+            if known is not None and not known.handed_back:
+                # A group made anew hands out again what this process runs: it keeps the run it has.
                 known.regain(handed.count, self._under_way.since)
                 continue
             verdict = self._judge(handed, now_ms)
@@ -212,8 +213,7 @@ class Fetcher(Source):
         if self._budget is not None:
             self._budget.give_back(len(runs))
         for run in runs:
-            run.ended = True
-        self._release([(run.address, run.count) for run in runs])
+            self._settler.hand_back(run)
 
     def _release(self, fences: list[tuple[str, int]]) -> None:
         for address, count in fences:

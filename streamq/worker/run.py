@@ -73,8 +73,10 @@ class Run(msgspec.Struct, eq=False):
     started_ms: int = 0
     #: Its row in the slot table; -1: it has none.
     row: int = -1
-    #: Its handler has returned or raised; what is left is settling.
+    #: Its handler has returned or raised, or never will begin; what is left is settling.
     ended: bool = False
+    #: It never began, and the task goes back: one that is handed out again has a run of its own.
+    handed_back: bool = False
     #: Hand-outs that it kept its run at: they never started.
     regained: int = 0
     #: How it ended: what it returned, as JSON, and how long that took; or what it raised, and when.

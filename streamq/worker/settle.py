@@ -100,6 +100,11 @@ class Settler:
         run.error, run.ended_ms = error, self._clock.ms()
         self._end(run)
 
+    def hand_back(self, run: Run) -> None:
+        """A run has not begun, and will not."""
+        run.ended = run.handed_back = True
+        self.put(run)
+
     def _end(self, run: Run) -> None:
         """A run has ended: only its settling is left."""
         self._table.end(run.row)
@@ -113,11 +118,11 @@ class Settler:
         if row >= 0:
             self._table.clear(row)
 
-    def _let_go(self, address: str) -> None:
-        """A run is settled: this process has it no more."""
-        run = self._held.pop(address, None)
-        if run is not None:
-            self._clear(run)
+    def _let_go(self, run: Run) -> None:
+        """A run is settled: this process has it no more. Its task may have another run here by now, which stays."""
+        if self._held.get(run.address) is run:
+            del self._held[run.address]
+        self._clear(run)
 
     def put(self, ending: Ending) -> None:
         """A run has ended, or a task that was never started is to be parked or buried."""
@@ -149,7 +154,7 @@ class Settler:
         parks: list[Park] = []
         letters: list[Bury] = []
         for ending in group:
-            decided = self._decide(ending) if isinstance(ending, Run) and ending.error is not None else ending
+            decided = self._decide(ending) if isinstance(ending, Run) else ending
             if isinstance(decided, Run):
                 finished.append(decided)
             elif isinstance(decided, Park):
@@ -161,10 +166,11 @@ class Settler:
         if parks:
             refused, _ = self._repeat(lambda: self._transitions.park(self._consumer, parks))
             self._note_refused(refused, "hand-back")
-            for park in parks:
-                self._let_go(park.address)
         for letter in letters:
             self._bury(letter)
+        for ending in group:
+            if isinstance(ending, Run):
+                self._let_go(ending)
         if not self._held:
             self._room.set()
         self._count()
@@ -201,8 +207,6 @@ class Settler:
         )
         if not repeated:
             self._note_refused(refused, "result")
-        for run in group:
-            self._let_go(run.address)
         self._prefetch.note(sum(run.seconds for run in group), len(group))
         self._done += len(group) - len(refused)
 
@@ -216,10 +220,11 @@ class Settler:
             deliveries=run.deliveries,
         )
 
-    def _decide(self, run: Run) -> Park | Bury:
-        """What becomes of a run whose handler has raised; one that was lost is handed back, should it be ours again by now."""
+    def _decide(self, run: Run) -> Run | Park | Bury:
+        """What becomes of a run. One that has raised and was lost is handed back, should it be ours again by now."""
         error = run.error
-        assert error is not None  # noqa: S101 - asked before
+        if error is None:
+            return Park(run.address, run.count, 0, "release") if run.handed_back else run
         if run.lost or isinstance(error, LeaseLost):
             return Park(run.address, run.count, 0, "release")
         verdict = decide(
@@ -271,7 +276,6 @@ class Settler:
         kept, repeated = self._repeat(lambda: self._transitions.bury(self._consumer, self._worker, letter))
         if not kept and not repeated:
             self._note_refused([letter.address], "burial")
-        self._let_go(letter.address)
 
     def _note_refused(self, addresses: list[str], what: str) -> None:
         for address in addresses:

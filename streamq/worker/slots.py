@@ -9,8 +9,6 @@ import abc
 import collections
 from typing import TYPE_CHECKING
 
-from streamq.transitions import Park
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -84,7 +82,7 @@ class Slots(abc.ABC):
 
     def _give_up(self, run: Run) -> None:
         """Hands back a run that was lost before it started; should it be ours again by now, it is not kept from others."""
-        self._settler.put(Park(run.address, run.count, 0, "release"))
+        self._settler.hand_back(run)
 
     def _tell_room(self) -> None:
         """Wakes the fetcher when the buffer is low."""

@@ -31,19 +31,20 @@ os.environ.pop(binary.VARIABLE, None)
 os.environ.update(_ON)
 
 
-def wait_until(predicate: Callable[[], T], description: str, timeout: float = 30) -> T:
+def wait_until(predicate: Callable[[], T], description: str | Callable[[], str], timeout: float = 30) -> T:
     """Call a predicate until it returns something true, and return that; fail with the description and what was last seen.
 
     Args:
         predicate: asked again and again, with short and growing pauses.
-        description: what is waited for, such as "the worker has ended".
+        description: what is waited for, such as "the worker has ended"; or what returns it, asked when the time is over.
         timeout: seconds after which the test fails; generous, since a right program is never near it.
     """
     end = time.monotonic() + timeout
     pause = 0.001
     while not (seen := predicate()):
         if time.monotonic() > end:
-            pytest.fail(f"after {timeout:g} s, not yet: {description}; last seen: {seen!r}")
+            told = description if isinstance(description, str) else description()
+            pytest.fail(f"after {timeout:g} s, not yet: {told}; last seen: {seen!r}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
     return seen

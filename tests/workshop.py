@@ -216,7 +216,7 @@ class Workshop:
 
     def happened(self, event: str, n: int, times: int = 1) -> Line:
         """Wait until an event has happened to a task so many times; returns the last of its lines."""
-        wait_until(lambda: len(self.lines(event, n)) >= times, f"{event} of task {n}, {times} times\n{self.logs}", HANG)
+        wait_until(lambda: len(self.lines(event, n)) >= times, lambda: f"{event} of task {n}, {times} times\n{self.logs}", HANG)
         return self.lines(event, n)[times - 1]
 
     def is_settled(self) -> bool:
@@ -229,7 +229,7 @@ class Workshop:
 
     def settled(self, timeout: float = HANG) -> Stats:
         """Wait until every task has ended; returns the figures, having checked that they add up."""
-        wait_until(self.is_settled, f"every task has ended\n{self.logs}", timeout)
+        wait_until(self.is_settled, lambda: f"every task has ended\n{self.logs}", timeout)
         return self.checked()
 
     def checked(self) -> Stats:

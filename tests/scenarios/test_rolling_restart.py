@@ -108,7 +108,7 @@ def test_an_entry_of_a_newer_format_is_left_to_newer_workers(releases: Workshop)
     newer = by_hand(releases, v=2, timeout="whenever")
     older = by_hand(releases, v=1)
     worker = releases.start("w1", tasks="old")
-    wait_until(lambda: newer in releases.dead, f"it is given up\n{worker.log}")
+    wait_until(lambda: newer in releases.dead, lambda: f"it is given up\n{worker.log}")
     letter = releases.dead[newer]
     assert (letter["reason"], letter["deliveries"]) == ("unknown-task", 0)
     assert letter["error"] == "no worker has known version 2 of the format for 1s"

@@ -91,7 +91,7 @@ def test_what_a_paused_worker_had_not_started_it_does_not_start_late(shop: Works
     late = shop.start("w1", "--lease", "1s", "--prefetch", "20")
     shop.happened("start", 0)
     shop.send_numbered("work", range(1, 16))
-    wait_until(lambda: shop.stats.running == 16, f"it holds them all\n{late.log}")
+    wait_until(lambda: shop.stats.running == 16, lambda: f"it holds them all\n{late.log}")
     late.signal_group(signal.SIGSTOP)
     shop.start("w2", "--lease", "1s", slots=4)
     wait_until(lambda: len(shop.lines("end")) == 15, f"another worker runs them\n{shop.logs}")

@@ -209,7 +209,7 @@ def test_a_bug_in_the_worker_itself_is_a_crash(shop: Workshop) -> None:
     shop.send("odd", {"n": 1}, max_deliveries=2)
     shop.send("odd_too", {"n": 2}, max_deliveries=2)
     worker = shop.start(tasks="odd")
-    wait_until(lambda: len(shop.dead) == 2, f"both are dead letters\n{worker.log}", HANG)
+    wait_until(lambda: len(shop.dead) == 2, lambda: f"both are dead letters\n{worker.log}", HANG)
     [good] = shop.send("work", {"n": 3})
     shop.settled()
     assert shop.locate(good)["state"] == "finished"

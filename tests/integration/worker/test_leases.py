@@ -265,7 +265,7 @@ def test_a_run_whose_task_came_back_to_it_counts_one_start(shop: Workshop) -> No
     wait_until(lambda: any(card.name == "w2" for card in shop.fleet.values()), "another worker lives")
     [child] = worker.children
     child.suspend()
-    wait_until(lambda: shop.stats.reaped_total == 1, f"the task is taken from it\n{shop.logs}")
+    wait_until(lambda: shop.stats.reaped_total == 1, lambda: f"the task is taken from it\n{shop.logs}")
     child.resume()
     wait_until(lambda: holder(shop) == b"w1", f"it has the task again\n{shop.logs}")
     shop.open()

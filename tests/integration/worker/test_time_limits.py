@@ -12,7 +12,7 @@ def test_a_sync_task_over_its_limit_is_ended_with_its_process(shop: Workshop) ->
     [neighbour] = shop.send("hold", {"n": 2})
     worker = shop.start(slots=2)
     shop.happened("start", 2)
-    wait_until(lambda: shop.dead, f"the late one is dead\n{worker.log}")
+    wait_until(lambda: shop.dead, lambda: f"the late one is dead\n{worker.log}")
     shop.open(2)
     figures = shop.settled()
     letter = shop.dead[late]

@@ -77,7 +77,7 @@ class ServerUnreachable(ServerError):
 
 
 class ServerUnusable(ServerError):
-    """Something answers, but it cannot serve as a queue: no Redis, refused login, missing command, read-only replica."""
+    """Something answers, but it cannot serve as a queue: no Redis, refused login, missing command."""
 
 
 class Unconfirmed(ServerError):

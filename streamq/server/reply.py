@@ -37,9 +37,16 @@ class CannotPersist(ServerError):
     """The server cannot write to its disk and refuses writes until it can."""
 
 
+class NotWritable(ServerUnreachable):
+    """The server takes no writes for the time being: a failover is under way, or it has too few replicas."""
+
+
 class Forbidden(ServerUnusable):
     """The user of the connection may not run this command, or not on this key (NOPERM)."""
 
+
+#: What keeps a server from taking anything new although it answers: workers wait for the end of it, senders say so.
+FULL = (MemoryFull, CannotPersist)
 
 # Up to Redis 6.2 the error of a command inside a script comes wrapped, its code behind the script's name and line; on all servers
 # an error that a script raises again comes so.
@@ -70,7 +77,8 @@ _MEANINGS: tuple[tuple[str, type[ServerError], str, str | None], ...] = (
     ("ERR AUTH ", ServerUnusable, "the server has no password, but the URL gives one", _NO_LOGIN),
     ("ERR Client sent AUTH", ServerUnusable, "the server has no password, but the URL gives one", _NO_LOGIN),
     ("DENIED ", ServerUnusable, "the server refuses connections from other hosts (protected mode)", "give the server a password"),
-    ("READONLY ", ServerUnusable, "the server is a read-only replica", "give the URL of the master"),
+    ("READONLY ", NotWritable, "the server is a read-only replica", "give the URL of the master"),
+    ("NOREPLICAS ", NotWritable, "the server has too few replicas to take writes", "its min-replicas-to-write asks for more"),
     ("MOVED ", ServerUnusable, "the server is a node of a cluster, and not the queue's", _CLUSTER),
     ("ASK ", ServerUnusable, "the server is a node of a cluster that is moving the queue", _CLUSTER),
     ("CROSSSLOT ", ServerUnusable, "the server is a cluster's, or a proxy's, that splits a queue", _CLUSTER),
@@ -85,7 +93,8 @@ def error_of(text: str) -> StreamqError:
     """The error that an error reply stands for.
 
     Returns:
-        `ServerUnreachable` (worth waiting for), `ServerUnusable`, `MemoryFull`, `CannotPersist`, else `ReplyError`.
+        `ServerUnreachable` (worth waiting for; `NotWritable` is one), `ServerUnusable`, `MemoryFull`, `CannotPersist`, else
+        `ReplyError`.
     """
     text = _WRAPPED.sub("", text)
     for beginning, kind, what, hint in _MEANINGS:

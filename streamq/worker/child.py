@@ -131,7 +131,7 @@ class Child:
     def stop(self) -> None:
         """Takes nothing more, hands back what has not started, finishes what runs, settles all of it."""
         self._source.stop()
-        while self._shared.held:
+        while self._shared.held and not self._settler.has_failed:
             self._shared.room.clear()
             self._shared.room.wait(_LOOK)
         for slots in (self._threads, self._loop):

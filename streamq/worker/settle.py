@@ -22,7 +22,7 @@ from streamq import results
 from streamq.errors import LeaseLost, StreamqError
 from streamq.histogram import BUCKETS, bucket
 from streamq.server.patience import waiting
-from streamq.server.reply import CannotPersist, MemoryFull, ReplyLost
+from streamq.server.reply import FULL, ReplyLost
 from streamq.transitions import SETTLE_MOST, Bury, Park
 from streamq.verdict import Verdict, decide
 from streamq.worker.lifeline import rss_bytes
@@ -71,6 +71,8 @@ class Settler:
         self._endings: collections.deque[Ending] = collections.deque()
         self._waiting = False
         self._stopped = False
+        #: It cannot settle anything any more.
+        self.has_failed = False
         self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = Part(self._work, "settler")
         self._done = self._errors = 0
@@ -137,6 +139,7 @@ class Settler:
             try:
                 self._settle(group)
             except StreamqError as error:
+                self.has_failed = True
                 self._on_fatal(error)
                 return
 
@@ -293,7 +296,7 @@ class Settler:
                 lost = True
                 raise
 
-        return waiting(once, self._patience, also=(CannotPersist, MemoryFull)), lost
+        return waiting(once, self._patience, also=FULL), lost
 
     def _count(self) -> None:
         now = time.monotonic()

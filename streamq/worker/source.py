@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streamq.errors import StreamqError
 from streamq.server.patience import waiting
-from streamq.server.reply import CannotPersist, MemoryFull
+from streamq.server.reply import FULL
 from streamq.worker.part import Part
 
 if TYPE_CHECKING:
@@ -89,4 +89,4 @@ class Source(abc.ABC):
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Calls until the server is there, unless it is told to stop."""
-        return waiting(call, self._patience, stop=self._stop, also=(CannotPersist, MemoryFull))
+        return waiting(call, self._patience, stop=self._stop, also=FULL)

@@ -19,7 +19,7 @@ from streamq.errors import ServerUnreachable, StreamqError
 from streamq.keys import QUEUES, Keys
 from streamq.server.connect import TIMEOUT, Link
 from streamq.server.patience import waiting
-from streamq.server.reply import CannotPersist, MemoryFull
+from streamq.server.reply import FULL
 from streamq.transitions import Transitions
 from streamq.worker import aftermath
 from streamq.worker.budget import Budget
@@ -99,7 +99,7 @@ class Supervisor:
             StreamqError: it could not go on: no server, no such module.
         """
         forget_old()
-        waiting(self._open, self._settings.server.wait, also=(CannotPersist, MemoryFull))
+        waiting(self._open, self._settings.server.wait, also=FULL)
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         parts = [part for part in (self._keeper, self._reaper, self._reloader) if part is not None]
         try:
@@ -144,6 +144,8 @@ class Supervisor:
 
     def _give_up(self, error: StreamqError) -> None:
         """Stops, because it cannot go on."""
+        if self._failure is None:
+            _log.error("giving up: %s", error)
         self._failure = self._failure or error
         self.stop()
 
@@ -236,7 +238,7 @@ class Supervisor:
                 self._give_up(error)
                 with self._keeper.lock:
                     self._forget(child)
-            elif not isinstance(error, ServerUnreachable | CannotPersist | MemoryFull):
+            elif not isinstance(error, (ServerUnreachable, *FULL)):
                 raise
             return
         if self._budget is not None and not child.quarantine:

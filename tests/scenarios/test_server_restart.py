@@ -194,3 +194,32 @@ def test_a_worker_whose_servers_directory_is_deleted_says_so_and_ends(own: Works
     assert own.count("end") == {0: 1, 1: 1}
     server.kill()
     wait_until(lambda: not server.is_running(), "the server is gone")
+
+
+@pytest.mark.parametrize(
+    ("harm", "mend", "said"),
+    [
+        (("CONFIG", "SET", "min-replicas-to-write", 1), ("CONFIG", "SET", "min-replicas-to-write", 0), "too few replicas"),
+        (("REPLICAOF", "127.0.0.1", 1), ("REPLICAOF", "NO", "ONE"), "read-only replica"),
+    ],
+)
+def test_a_server_that_takes_no_writes_for_a_while_is_waited_for(
+    own: Workshop, harm: tuple[str | int, ...], mend: tuple[str | int, ...], said: str
+) -> None:
+    """As in a failover: what runs ends and is settled afterwards, what waits is run, and senders wait as workers do."""
+    own.send_numbered("hold", range(4))
+    own.send_numbered("work", range(10, 20))
+    worker = own.start("w1", slots=4)
+    wait_until(lambda: len(own.lines("start")) == 4, "four run")
+    own.link.call(*harm)
+    own.open()
+    sender = threading.Thread(target=own.send_numbered, args=("work", range(20, 30)))
+    sender.start()
+    worker.said(said)
+    assert worker.process.poll() is None
+    own.link.call(*mend)
+    sender.join()
+    wait_until(lambda: own.stats.finished_total == 24, lambda: f"all are finished\n{worker.log}")
+    assert own.settled().finished_total == 24
+    assert own.count("start") == dict.fromkeys([*range(4), *range(10, 30)], 1)
+    assert worker.stop() == 0

@@ -13,7 +13,7 @@ import redis
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
-from streamq.server.reply import CannotPersist, Forbidden, MemoryFull, ReplyError, ReplyLost, error_of
+from streamq.server.reply import CannotPersist, Forbidden, MemoryFull, NotWritable, ReplyError, ReplyLost, error_of
 from tests.conftest import wait_until
 from tests.integration.server.servers import Serve, in_child, kill_server, limited
 
@@ -229,10 +229,10 @@ def test_a_full_disk_has_an_error_of_its_own(home: Path, tmp_path: Path, monkeyp
     link.close()
 
 
-def test_a_read_only_replica_cannot_serve(open_link: Link) -> None:
-    """It answers, but waiting would not help."""
+def test_a_read_only_replica_is_worth_waiting_for(open_link: Link) -> None:
+    """A failover makes it a master, or another server takes its address."""
     open_link.call("REPLICAOF", "127.0.0.1", 1)
-    with pytest.raises(ServerUnusable, match="read-only replica"):
+    with pytest.raises(NotWritable, match="read-only replica"):
         open_link.call("XADD", "stream", "*", "a", "b")
 
 

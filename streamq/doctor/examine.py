@@ -60,10 +60,11 @@ def examine(link: Link, transitions: Transitions, settings: Settings, *, repair:
         subjects |= seen.found
         looked = seen.looked
         found += _of_queue(transitions, settings, probe(link), seen, subjects)
-    except ServerUnusable:
+    except ServerUnusable as error:
         # Without commands or rights the queue cannot be looked at, and that is what has been found.
         if all(each.level == "ok" for each in found if each.id in {"commands", "rights"}):
             raise
+        found = [rights.in_the_way(error, each) for each in found]
     if repair:
         found = mend(transitions, found, subjects, data)
     return Report(keys.queue, found, looked)

@@ -12,6 +12,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from streamq.doctor.finding import finding, some
 from streamq.keys import GROUP, QUEUES, Keys
 from streamq.scripts import load
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streamq.doctor.finding import Finding
+    from streamq.errors import ServerUnusable
     from streamq.server.connect import Link
     from streamq.server.endpoint import Endpoint
 
@@ -186,6 +189,14 @@ def _rights(link: Link, keys: Keys) -> Finding:
         mend = f"ACL SETUSER {name or 'NAME'} ~streamq:* {grant}"
         return finding("rights", "note" if works else "fault", what, mend, denied)
     return finding("rights", "ok", f"{who} may do all that a queue needs")
+
+
+def in_the_way(error: ServerUnusable, found: Finding) -> Finding:
+    """The finding about rights where the queue could not be looked over for want of one; any other finding as it is."""
+    if found.id != "rights" or found.level == "fault" or not isinstance(error, Forbidden):
+        return found
+    what = f"{found.what}; the queue was not looked over: {error}"
+    return msgspec.structs.replace(found, level=found.level if found.subjects else "fault", what=what)
 
 
 def _user(endpoint: Endpoint) -> str | None:

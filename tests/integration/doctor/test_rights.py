@@ -132,6 +132,14 @@ def test_a_user_who_may_try_nothing_is_noted(owner: Link, tmp_path: Path) -> Non
     assert owner.call("DBSIZE") == 0
 
 
+def test_a_user_who_may_try_nothing_and_see_nothing_is_a_fault(owner: Link, tmp_path: Path) -> None:
+    """With five commands nobody works on a queue, and it is not looked over: that is told, and not passed over."""
+    url = user(owner, "+eval", "+evalsha", "+time", "+get", "+xlen")
+    found = run_doctor(tmp_path, "--url", url)
+    assert (found.status, found.level("rights")) == (1, "fault")
+    assert "the queue was not looked over" in found.findings["rights"]["what"]
+
+
 def test_a_command_that_is_missing_is_named(serve: Serve, tmp_path: Path) -> None:
     """Renamed, for one; the queue is looked at as far as that goes."""
     port = serve(*FULL, "--rename-command", "HVALS", "")

@@ -141,11 +141,8 @@ def _launch(home: DataDirectory, claim: Claim, durability: Durability, start: St
 
     from streamq.server import binary
 
-    if ghost := home.ghost():
-        raise ServerUnusable(
-            f"the data directory {home.path} was deleted, and its server (process {ghost}) runs on with what it held",
-            hint=f"let its workers end, then `kill {ghost}`: what it holds is gone with it",
-        )
+    _check_ghost(home)
+    _check_manifest(home)
     writer = home.writer()
     executable, program = binary.find(writer)
     # Noted before the start: a starter that is killed after it must not leave a directory that an older binary would open.
@@ -167,6 +164,26 @@ def _launch(home: DataDirectory, claim: Claim, durability: Durability, start: St
         raise ServerUnusable(f"the server binary {executable} cannot be run: {error}") from error
     if started.returncode:
         raise _died(home, start, started.stdout.decode(errors="replace"))
+
+
+def _check_ghost(home: DataDirectory) -> None:
+    """Whoever starts or stops a server must know of one that runs on without its directory."""
+    if ghost := home.ghost():
+        raise ServerUnusable(
+            f"the data directory {home.path} was deleted, and its server (process {ghost}) runs on with what it held",
+            hint=f"let its workers end, then `kill {ghost}`: what it holds is gone with it",
+        )
+
+
+def _check_manifest(home: DataDirectory) -> None:
+    """Without the list of its append-only files a server starts empty, and mixes what is new into what is old."""
+    folder = home.file("appendonlydir")
+    written = [path for path in folder.glob("*.aof") if path.stat().st_size]  # an empty one may stand without: a first start died
+    if written and not any(folder.glob("*.manifest")):
+        raise ServerUnusable(
+            f"{folder} holds tasks ({written[0].name}), but its manifest is gone: the server would start empty",
+            hint="put the file appendonly.aof.manifest back, or move the folder away to begin anew",
+        )
 
 
 def _command(executable: Path, durability: Durability) -> list[str]:
@@ -224,12 +241,15 @@ def stop(data: Path, *, wait: float = 60.0) -> bool:
     """
     home = DataDirectory(data)
     if not home.check_owner():
+        _check_ghost(home)
         return False
     deadline = time.monotonic() + wait
     with home.starting(deadline):
         answer = look(home.socket())
         if answer == "silent":
             raise _no_answer(home, answer)
+        if answer == "absent":
+            _check_ghost(home)
         refusal = _shut_down(home, wait) if answer != "absent" else None
         if refusal is not None:
             raise ServerUnusable(f"the server in {home.path} refuses to end: {refusal}", hint=f"see {home.file('server.log')}")

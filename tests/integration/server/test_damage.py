@@ -94,3 +94,17 @@ def test_a_file_that_is_damaged_in_the_middle_is_refused_and_left_as_it_is(home:
         assert servers_of(home) == []
     path.write_bytes(content)
     assert _read(home) == WRITTEN
+
+
+def test_files_without_their_manifest_are_refused(home: Path) -> None:
+    """A server would start empty on them, write into the old ones, and have both histories at its next start."""
+    _write(home)
+    embedded.stop(home)
+    for manifest in home.glob("appendonlydir/*.manifest"):  # Redis 6.2 has one file and no manifest
+        content = manifest.read_bytes()
+        manifest.unlink()
+        with pytest.raises(ServerUnusable, match="its manifest is gone"):
+            embedded.ensure(home)
+        assert servers_of(home) == []
+        manifest.write_bytes(content)
+    assert _read(home) == WRITTEN

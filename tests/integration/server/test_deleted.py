@@ -60,6 +60,16 @@ def test_no_second_server_is_started_while_the_first_one_works_for_somebody(
     assert len(servers_of(home)) == 1
 
 
+def test_whoever_stops_it_is_told_that_it_runs_on(home: Path, living: tuple[psutil.Process, Link]) -> None:
+    """Not that no server was running, whether or not somebody has made the directory again."""
+    server, _ = living
+    shutil.rmtree(home)
+    for _ in range(2):
+        with pytest.raises(ServerUnusable, match=rf"process {server.pid}\) runs on"):
+            embedded.stop(home)
+        home.mkdir(mode=0o700, exist_ok=True)
+
+
 def test_a_directory_that_was_moved_is_another_one(home: Path, living: tuple[psutil.Process, Link]) -> None:
     """Its server went with it and is found there; at the old place a new one may start."""
     server, link = living

@@ -53,6 +53,9 @@ def main(minutes: float, seed: str | None, only: int | None, seconds: float, out
     print(f"chaos with seed {seed}", flush=True)
     if not has_containers():
         print("no worker in a pid namespace of its own: this user may not start one", flush=True)
+    if output is not None and not output.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {output.parent}", param_hint="--json")
+    interrupted = False
     outcomes: list[Outcome] = []
     database, end = Postgres(), time.monotonic() + minutes * 60
     try:
@@ -66,12 +69,14 @@ def main(minutes: float, seed: str | None, only: int | None, seconds: float, out
             report.tell(outcomes[-1])
             if only is not None:
                 break
+    except KeyboardInterrupt:
+        interrupted = True
     finally:
         database.close()
     report.sum_up(seed, outcomes)
     if output is not None:
         output.write_bytes(report.as_json(seed, outcomes))
-    sys.exit(any(outcome.verdict.faults for outcome in outcomes))
+    sys.exit(130 if interrupted else any(outcome.verdict.faults for outcome in outcomes))
 
 
 if __name__ == "__main__":

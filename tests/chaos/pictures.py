@@ -20,12 +20,14 @@ def check(place: Place, history: History) -> list[str]:
 
 def _faults(place: Place, history: History) -> Iterator[str]:
     out = place.folder / "out"
+    finished = [task for task in history.tasks.values() if task.kind == "i" and any(run.returned for run in task.runs)]
+    if not finished:
+        return
     engine = sa.create_engine(place.database.url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
         text = "SELECT id, output, sha256 FROM images WHERE queue = %s"
         rows = {row[0]: (row[1], row[2]) for row in connection.exec_driver_sql(text, (place.queue,))}
     engine.dispose()
-    finished = [task for task in history.tasks.values() if task.kind == "i" and any(run.returned for run in task.runs)]
     for task in finished:
         file = out / f"{task.n}.png"
         for task_id in task.ids:

@@ -162,7 +162,7 @@ class Round:
         for producer in producers:
             producer.process.send_signal(signal.SIGTERM)
         for producer in producers:
-            if producer.process.wait(180) != 0:
+            if producer.process.wait(180) not in {0, -signal.SIGTERM}:  # asked before it had begun
                 self._broken.append(f"{producer.name} ended with {producer.process.returncode}: {self._log(producer.name)}")
         self._work_off()
         for worker in list(fleet.workers):

@@ -144,8 +144,6 @@ class Supervisor:
 
     def _give_up(self, error: StreamqError) -> None:
         """Stops, because it cannot go on."""
-        if self._failure is None:
-            _log.error("giving up: %s", error)
         self._failure = self._failure or error
         self.stop()
 

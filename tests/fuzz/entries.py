@@ -52,6 +52,15 @@ def judge(fields: list[bytes]) -> wire.Task | None:
     return task
 
 
+def is_newer(fields: list[bytes]) -> bool:
+    """Whether an entry is of a format that only newer releases know, and is left to them."""
+    try:
+        wire.parse(ADDRESS, fields)
+    except wire.Malformed as refusal:
+        return isinstance(refusal, wire.Newer)
+    return False
+
+
 def _check_arguments(raw: bytes) -> None:
     """Every decoder reads the same, and what was read can be written again."""
     assert len(raw) <= wire.ARGS_MOST

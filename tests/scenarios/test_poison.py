@@ -65,12 +65,16 @@ def test_an_innocent_with_few_deliveries_does_not_pay_for_its_neighbours(shop: W
     [innocent] = shop.send("hold", {"n": 1}, max_deliveries=limit)
     shop.happened("start", 1)
     [poison] = shop.send("die", {"n": 2, "how": "kill"}, max_deliveries=limit)
-    last = shop.happened("start", 1, times=limit)
+    # A process that is killed between a start and its line in the ledger has started it, and nobody sees that here.
+    [last] = wait_until(
+        lambda: [line for line in shop.lines("start", 1) if line.delivery == limit], lambda: f"its last start\n{shop.logs}", 60
+    )
     shop.open()
     figures = shop.settled()
     assert (figures.finished_total, figures.dead_total) == (1, 1), worker.log
     assert shop.dead.keys() == {poison}
-    assert shop.count("start") == {1: limit, 2: limit}
+    assert shop.count("start")[1] <= limit
+    assert shop.count("start")[2] <= limit
     assert [line.n for line in shop.lines("start") if line.pid == last.pid and line.n != 1 and line.at < last.at] == []
     assert shop.locate(innocent)["deliveries"] == limit
 

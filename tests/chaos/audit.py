@@ -23,6 +23,8 @@ HEARTBEAT = LEASE / 2
 _BEAT = LEASE / 6
 #: What a worker had taken before the server forgot it, it may begin so much later, in seconds: its slots were busy.
 _TAKEN = 10.0
+#: A run that has ended may wait so long for its settling, in seconds: the server was away, loads its data, and is found again.
+_UNSETTLED = 3 * LEASE
 #: What follows from a death may be noted in the ledger so much earlier than the death in the records, in seconds.
 _SLACK = 0.5
 
@@ -193,7 +195,7 @@ class Audit:
             return "it had raised"
         if KINDS[task.kind].guilty:
             return "it had ended its process"
-        if self._forgotten(begin, min(end, before.end.at + LEASE) if before.end else end):
+        if self._forgotten(begin, min(end, before.end.at + _UNSETTLED) if before.end else end):
             return "the server forgot"
         if any(begin - _SLACK <= at <= end + _SLACK and killed in {None, pid} for at, killed in self._deaths[worker]):
             return "its process was killed"

@@ -21,7 +21,7 @@ from streamq.errors import QueueFull, ServerError, ServerUnreachable, Unconfirme
 from streamq.keys import QUEUES
 from streamq.server.connect import Link
 from streamq.server.patience import waiting
-from streamq.server.reply import CannotPersist, MemoryFull, ReplyError, ReplyLost
+from streamq.server.reply import FULL, ReplyError, ReplyLost
 from streamq.transitions import Transitions
 from streamq.units import duration
 
@@ -137,7 +137,7 @@ class Producer:
                 ids = attempt()
             except ServerUnreachable:
                 ids = waiting(attempt, self.wait, stop=stop)
-        except (MemoryFull, CannotPersist, Unconfirmed):
+        except (*FULL, Unconfirmed):
             raise  # the script looks for the number before it writes: refused, it had not been executed before either
         except ServerError as error:
             if attempt.lost:

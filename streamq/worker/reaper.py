@@ -12,11 +12,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from streamq import process
 from streamq.errors import StreamqError
-from streamq.fleet import Card
+from streamq.fleet import Card, parse_card
 from streamq.worker.complaint import Complaint
 from streamq.worker.part import Part
 from streamq.worker.table import Table
@@ -78,8 +76,8 @@ class Reaper:
             try:
                 fleet = self._transitions.fleet()
                 pause = PERIOD * max(1.0, len(fleet) / FLEET)
-                cards = {consumer: _card(text) for consumer, text in fleet.items()}
-                self._known(frozenset(name for card in cards.values() if card is not None for name in card.tasks))
+                cards = {consumer: parse_card(text) for consumer, text in fleet.items()}
+                self._known(frozenset(name for card in cards.values() for name in card.tasks))
                 self._reap_dead(cards)
                 swept = self._transitions.sweep(self._lease_ms, int(PERIOD * 900))
             except StreamqError as error:
@@ -89,11 +87,11 @@ class Reaper:
                 _log.warning("recovered %d task%s of workers that gave no sign of life", swept.reaped, "s" * (swept.reaped != 1))
             self._suspects(swept.suspects_due)
 
-    def _reap_dead(self, cards: dict[str, Card | None]) -> None:
+    def _reap_dead(self, cards: dict[str, Card]) -> None:
         for consumer, card in cards.items():
             if self._ours(consumer) or self._stop.is_set():
                 continue
-            if card is None or process.look(card.process) != "gone":
+            if process.look(card.process) != "gone":  # a card that cannot be read says nothing of its process
                 continue
             if process.look(card.parent) in {"alive", "stopped"}:
                 continue  # its supervisor settles for it, and knows better than anybody else what had started
@@ -111,11 +109,3 @@ class Reaper:
         if rows is not None:
             Path(card.table).unlink(missing_ok=True)
         _log.warning("%s (process %d) died; recovered %d task%s of it", card.name, card.pid, total, "s" * (total != 1))
-
-
-def _card(text: bytes) -> Card | None:
-    """A card as another release may have written it; one that cannot be read says nothing of its process."""
-    try:
-        return msgspec.json.decode(text, type=Card)
-    except msgspec.DecodeError:
-        return None

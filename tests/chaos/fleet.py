@@ -210,14 +210,6 @@ class Fleet:
                 each.signal_all(signal.SIGCONT)
                 each.kill()
 
-    def left(self) -> list[str]:
-        """Processes that work in the folder."""
-        return [
-            f"{each.pid} {' '.join(_command(each))}"
-            for each in psutil.process_iter(["cwd", "status"])
-            if each.info["cwd"] == str(self.folder) and each.info["status"] != psutil.STATUS_ZOMBIE
-        ]
-
 
 def _command(process: psutil.Process) -> list[str]:
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -16,15 +15,8 @@ from typing import Any
 import redis
 
 from tests.conftest import wait_until
+from tests.integration.server.servers import free_port
 from tests.lua.servers import server_binary
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

@@ -13,13 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 import pytest
 import redis
 
 from streamq.server import binary, embedded
+
+if TYPE_CHECKING:
+    from tests.workshop import Workshop
 
 T = TypeVar("T")
 
@@ -102,6 +105,17 @@ def client(server: str) -> Iterator[redis.Redis]:
 def queue_name(request: pytest.FixtureRequest) -> str:
     """A queue that no other test uses; it carries the test's name, so that a key tells where it came from."""
     return f"{request.node.originalname[:40]}-{os.getpid()}-{next(_queues)}"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, data_dir: Path, server: str, queue_name: str) -> Iterator[Workshop]:
+    """A folder and a queue of its own; no process of its workers outlives the test."""
+    from tests.workshop import Workshop  # waits as tests do, by what stands here
+
+    (tmp_path / "shop").mkdir()
+    shop = Workshop(tmp_path / "shop", data_dir, queue_name)
+    yield shop
+    shop.clear()
 
 
 @pytest.fixture(autouse=True)

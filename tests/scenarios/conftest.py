@@ -13,15 +13,6 @@ from tests.workshop import Workshop
 
 
 @pytest.fixture
-def shop(tmp_path: Path, data_dir: Path, server: str, queue_name: str) -> Iterator[Workshop]:
-    """A folder and a queue of its own; no process of its workers outlives the test."""
-    (tmp_path / "shop").mkdir()
-    shop = Workshop(tmp_path / "shop", data_dir, queue_name)
-    yield shop
-    shop.clear()
-
-
-@pytest.fixture
 def own(tmp_path: Path, queue_name: str) -> Iterator[Workshop]:
     """A workshop with an embedded server that nobody else uses."""
     (tmp_path / "shop").mkdir()

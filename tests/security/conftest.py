@@ -13,19 +13,9 @@ from tests.cli.conftest import Program
 from tests.conftest import wait_until
 from tests.integration.server.servers import answers, free_port
 from tests.lua.servers import server_binary
-from tests.workshop import Workshop
 
 #: Starts a server with options of its own, and gives its loopback port.
 Serve = Callable[..., int]
-
-
-@pytest.fixture
-def shop(tmp_path: Path, data_dir: Path, server: str, queue_name: str) -> Iterator[Workshop]:
-    """A folder and a queue of its own; no process of its workers outlives the test."""
-    (tmp_path / "shop").mkdir()
-    shop = Workshop(tmp_path / "shop", data_dir, queue_name)
-    yield shop
-    shop.clear()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from streamq.keys import GROUP
 from tests.conftest import wait_until
-from tests.integration.server.servers import Serve, answers, free_port, kill_server, real_server
+from tests.integration.server.servers import Serve, answers, free_port, real_server
 from tests.seeds import Seed
 from tests.workshop import Workshop
 
@@ -72,15 +72,6 @@ def seed(shop: Workshop, server: str) -> Iterator[Seed]:
 def doctor(shop: Workshop) -> Doctor:
     """The doctor, at the workshop's queue."""
     return lambda *options: run_doctor(shop.folder, "--data", str(shop.data), "--queue", shop.queue, *options)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A data directory that does not exist yet; whatever is started in it is killed after the test."""
-    data = tmp_path / "project" / ".streamq"
-    data.parent.mkdir()
-    yield data
-    kill_server(data)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.integration.server.servers import Serve, answers, free_port, kill_server, real_server, started
+from tests.integration.server.servers import Serve, answers, free_port, real_server, started
 
 
 @pytest.fixture(autouse=True)
@@ -20,15 +20,6 @@ def nothing_runs_on() -> Iterator[None]:
         process = started.pop()
         process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A data directory that does not exist yet; whatever is started in it is killed after the test."""
-    data = tmp_path / "project" / ".streamq"
-    data.parent.mkdir()
-    yield data
-    kill_server(data)
 
 
 @pytest.fixture

@@ -52,11 +52,13 @@ def test_a_known_task_goes_on_counting(bench: Bench) -> None:
 
 
 def test_a_new_task_is_admitted_as_it_is(bench: Bench) -> None:
-    """What nothing is known of starts with count 1."""
-    bench.send("d")
+    """What nothing is known of starts with count 1, beside a task that is parked."""
+    bench.park("w1-a", bench.held(), delay_ms=60_000)
+    [address] = bench.send("d")
     bench.destroy_group()
     bench.run.open()
-    [task] = blocked_read(bench)
+    _, task = blocked_read(bench)
+    assert task.address == address
     with bench.changing() as changed:
         assert bench.run.admit("w2-b", [task.address]) == [(task.address, 1, 0, 0, 0, b"")]
     assert changed == {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from tests.lua.bench import Bench
 from tests.lua.state import After
 
@@ -158,5 +160,16 @@ def test_entries_of_another_group_do_not_hide_a_missing_one(bench: Bench) -> Non
     bench.client.xgroup_create(bench.keys["default"], "stranger", "0")
     bench.destroy_group()
     bench.run.sweep(1000, 0)
-    assert bench.state["control d"] == task.address[1:]
-    assert len(bench.take("w2-b")) == 1
+    assert [again.address for again in bench.take("w2-b")] == [task.address]
+
+
+@pytest.mark.parametrize("head", ["h", "d", "l"])
+def test_a_stream_of_which_nothing_is_known_needs_no_mark(bench: Bench, head: str) -> None:
+    """Sequence: tasks are sent before there was any worker: none of them is looked up; once one is parked, all of them are."""
+    bench.send(head, head)
+    bench.run.open()
+    assert f"control {head}" not in bench.state
+    bench.park("w1-a", bench.take("w1-a", want=1)[0])
+    bench.destroy_group({"h": "high", "d": "default", "l": "low"}[head])
+    bench.run.open()
+    assert f"control {head}" in bench.state

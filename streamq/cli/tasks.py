@@ -62,7 +62,7 @@ def tasks(
 
 
 class _Catalogue:
-    """The finished image tasks of the catalogue; SQLAlchemy is loaded only where there is one and they are asked for."""
+    """The finished image tasks of the catalogue; its driver is loaded only where there is one and they are asked for."""
 
     def __init__(self, settings: Settings, since: int) -> None:
         self._settings = settings

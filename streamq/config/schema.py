@@ -213,8 +213,8 @@ class Catalogue(Section, frozen=True, kw_only=True):
         Url | None,
         Meta(
             description=(
-                "SQLAlchemy address, such as postgresql+psycopg://user:${DB_PASSWORD}@host/db. null: SQLite, "
-                "catalogue.db in server.data."
+                "Address of a database, such as postgresql://user:${DB_PASSWORD}@host/db or sqlite:////path/to/file.db. "
+                "null: SQLite, catalogue.db in server.data."
             ),
             extra={"expected": "a URL, such as sqlite:////var/lib/streamq/catalogue.db"},
         ),
@@ -272,7 +272,7 @@ class Settings(Document, frozen=True, kw_only=True):
 
     @property
     def catalogue_url(self) -> str:
-        """SQLAlchemy address of the catalogue in force; holds a password, so mask it before it is printed."""
+        """Address of the catalogue's database in force; holds a password, so mask it before it is printed."""
         return self.catalogue.url or f"sqlite:///{self.data_dir / 'catalogue.db'}"
 
     def path(self, written: str) -> Path:

@@ -2,63 +2,55 @@
 
 A row is written before its task is settled, by the task's id, and only where its fence is not older than the row's: a run that
 lost its lease, or a repetition, never overwrites what a later run wrote. A database that is down or locked puts the task off
-(`Snooze`), it never fails it. SQLite runs in WAL mode with `synchronous=NORMAL`: a killed process loses nothing, a power cut at
-worst the newest rows, never the file. Called by the image task; `tasks --state finished` reads from it.
+(`Snooze`), it never fails it. Called by the image task; `tasks --state finished` reads from it.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from typing import Any, Final
 
 from streamq.config import Settings, mask
-from streamq.errors import ConfigError, StreamqError, UsageError
+from streamq.errors import StreamqError, UsageError
+from streamq.images.databases import database
 from streamq.verdict import Snooze
 
 #: Seconds that a task is put off when the database cannot be used; no other task tries it in this time.
 PAUSE = 5.0
-#: Seconds that one write waits for the locks of others.
-PATIENCE = 10.0
-#: Names the lock that those who make the tables of one PostgreSQL database take.
-_MAKING = 0x73747265616D71
 
-_metadata = sa.MetaData()
-IMAGES = sa.Table(
-    "images",
-    _metadata,
-    sa.Column("queue", sa.Text, primary_key=True, comment="an id names a task within its queue only"),
-    sa.Column("id", sa.Text, primary_key=True, comment="the task's id"),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("output", sa.Text, nullable=False, index=True),
-    sa.Column("operation", sa.Text, nullable=False, comment="names of the operations, joined by hyphens"),
-    sa.Column("format", sa.Text, nullable=False),
-    sa.Column("width", sa.Integer, nullable=False),
-    sa.Column("height", sa.Integer, nullable=False),
-    sa.Column("bytes", sa.BigInteger, nullable=False),
-    sa.Column("source_bytes", sa.BigInteger, nullable=False),
-    sa.Column("sha256", sa.Text, nullable=False),
-    sa.Column("worker", sa.Text, nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False, comment="deliveries that counted, this one included"),
-    sa.Column("started_ms", sa.BigInteger, nullable=False),
-    sa.Column("finished_ms", sa.BigInteger, nullable=False, index=True),
-    sa.Column("fence_ms", sa.BigInteger, nullable=False),
-    sa.Column("fence_seq", sa.BigInteger, nullable=False),
-    sa.Column("fence_count", sa.BigInteger, nullable=False),
-)
-_FENCE = (IMAGES.c.fence_ms, IMAGES.c.fence_seq, IMAGES.c.fence_count)
+_TABLE: Final = "images"
+#: Column -> its type. An id names a task within its queue only; `operation` has the names of all, joined by hyphens; `attempts`
+#: are the deliveries that counted, the last one included.
+_TYPES: Final = {
+    "queue": "TEXT",
+    "id": "TEXT",
+    "source": "TEXT",
+    "output": "TEXT",
+    "operation": "TEXT",
+    "format": "TEXT",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "bytes": "BIGINT",
+    "source_bytes": "BIGINT",
+    "sha256": "TEXT",
+    "worker": "TEXT",
+    "attempts": "INTEGER",
+    "started_ms": "BIGINT",
+    "finished_ms": "BIGINT",
+}
 #: The columns that people and programs see.
-COLUMNS = tuple(column.name for column in IMAGES.c if column not in set(_FENCE))
+COLUMNS: Final = tuple(_TYPES)
+_KEY: Final = ("queue", "id")
+_FENCE: Final = ("fence_ms", "fence_seq", "fence_count")
+_ALL: Final = (*COLUMNS, *_FENCE)
+_MAKE: Final = (
+    f"CREATE TABLE {_TABLE} ("
+    + "".join(f"{name} {kind} NOT NULL, " for name, kind in (_TYPES | dict.fromkeys(_FENCE, "BIGINT")).items())
+    + f"PRIMARY KEY ({', '.join(_KEY)}))",
+    *(f"CREATE INDEX ix_{_TABLE}_{name} ON {_TABLE} ({name})" for name in ("output", "finished_ms")),
+)
 
 
 class CatalogueUnusable(StreamqError):
@@ -69,7 +61,7 @@ class Catalogue:
     """The table of one database. It connects when it is first used, and again in a process that was forked.
 
     Args:
-        url: SQLAlchemy's; `postgresql://` means psycopg. It may hold a password, which is never printed.
+        url: of the database, see `databases.database`. It may hold a password, which is never printed.
 
     Raises:
         ConfigError: it is no URL of a database that can be used here.
@@ -77,10 +69,10 @@ class Catalogue:
 
     def __init__(self, url: str) -> None:
         self.shown = mask(url)
-        self._url = _parsed(url)
+        self._database = database(url)
+        self._upsert = _upsert(self._database.parameter)
         self._lock = threading.Lock()
-        self._engine: sa.Engine | None = None
-        self._pid = 0
+        self._is_made = False
         self._down_until = 0.0
 
     @classmethod
@@ -111,13 +103,13 @@ class Catalogue:
         Raises:
             Snooze: the database is down, locked or refuses; the task comes again.
         """
-        values = {**row, **dict(zip((column.name for column in _FENCE), fence, strict=True))}
+        values = {**row, **dict(zip(_FENCE, fence, strict=True))}
         try:
-            with self._connected() as connection, connection.begin():
-                return connection.execute(_upsert(connection.dialect.name), values).first() is not None
-        except (DataError, IntegrityError):
+            self._make()
+            return bool(self._database.execute(self._upsert, values))
+        except self._database.refusals:
             raise
-        except (SQLAlchemyError, OSError) as error:
+        except self._faults as error:
             self._down_until = time.monotonic() + PAUSE
             raise Snooze(after=PAUSE, reason=f"the catalogue {self.shown} cannot be written: {_reason(error)}") from error
 
@@ -143,134 +135,72 @@ class Catalogue:
             UsageError: `where` names no column.
             CatalogueUnusable: the database is down, locked or refuses.
         """
-        query = sa.select(*(IMAGES.c[name] for name in COLUMNS)).order_by(IMAGES.c.finished_ms.desc(), IMAGES.c.id.desc())
-        for column, part in ((IMAGES.c.source, source), (IMAGES.c.output, output)):
-            if part is not None:
-                query = query.where(column.contains(part, autoescape=True))
-        if since is not None:
-            query = query.where(IMAGES.c.finished_ms >= since)
-        for name, value in (where or {}).items():
-            query = query.where(_equal(name, value))
-        if self._is_absent():
+        parameter, position = self._database.parameter.format, self._database.position
+        parts = {name: part for name, part in (("source", source), ("output", output)) if part is not None}
+        equal = {name: _typed(name, value) for name, value in (where or {}).items()}
+        conditions = [f"{position}({name}, {parameter(f'part_{name}')}) > 0" for name in parts]
+        conditions += [f"{name} = {parameter(f'is_{name}')}" for name in equal]
+        conditions += [f"finished_ms >= {parameter('since')}"] if since is not None else []
+        values = {f"part_{name}": part for name, part in parts.items()} | {f"is_{name}": value for name, value in equal.items()}
+        values |= {"since": since, "limit": limit}
+        query = (
+            f"SELECT {', '.join(COLUMNS)} FROM {_TABLE}"  # noqa: S608 -- names of columns, and parameters
+            + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+            + " ORDER BY finished_ms DESC, id DESC"
+            + (f" LIMIT {parameter('limit')}" if limit is not None else "")
+        )
+        if not self._database.exists():  # to read it must not make it
             return
         try:
-            with self._connected() as connection:
-                for row in connection.execution_options(yield_per=500).execute(query.limit(limit)):
-                    yield dict(row._mapping)  # noqa: SLF001 -- SQLAlchemy's public name for a row as a mapping
-        except (SQLAlchemyError, OSError) as error:
+            self._make()
+            for row in self._database.read(query, values):
+                yield dict(zip(COLUMNS, row, strict=True))
+        except self._faults as error:
             raise CatalogueUnusable(f"the catalogue {self.shown} cannot be read: {_reason(error)}") from error
 
     def close(self) -> None:
         """Close all connections; the catalogue opens them again when it is used."""
+        self._database.close()
+
+    @property
+    def _faults(self) -> tuple[type[Exception], ...]:
+        """What is raised where the database is to blame, or its disk."""
+        return *self._database.faults, OSError
+
+    def _make(self) -> None:
+        """Make sure that the table is there."""
+        if self._is_made:
+            return
         with self._lock:
-            if self._engine is not None and self._pid == os.getpid():
-                self._engine.dispose()
-            self._engine = None
-
-    def _is_absent(self) -> bool:
-        """Whether the database is a file that nobody has made yet; to read it must not make it."""
-        return self._url.get_backend_name() == "sqlite" and not Path(self._url.database or "").exists()
-
-    @contextmanager
-    def _connected(self) -> Iterator[sa.Connection]:
-        with self._opened().connect() as connection:
-            yield connection
-
-    def _opened(self) -> sa.Engine:
-        with self._lock:
-            if self._engine is None or self._pid != os.getpid():
+            if not self._is_made:
                 # Of the threads that waited while the first could not connect, none tries again.
                 self.ready()
-                # The connections of the process that this one was forked from are its own, and are left alone.
-                self._engine, self._pid = _made(self._url), os.getpid()
-            return self._engine
+                self._database.make(_TABLE, _MAKE)
+                self._is_made = True
 
 
-def _parsed(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        parsed.get_dialect().import_dbapi()
-    except (SQLAlchemyError, NoSuchModuleError, ValueError):
-        fault = f"catalogue.url: expected a URL of SQLite or PostgreSQL, not {mask(url)}"
-        raise ConfigError([fault], hint="Write it as postgresql://user@host/db or sqlite:////path/to/file.db.") from None
-    except ImportError as error:
-        raise ConfigError([f"catalogue.url: {mask(url)} needs {error.name}"], hint="pip install 'streamq[postgres]'") from None
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigError([f"catalogue.url: expected SQLite or PostgreSQL, not {parsed.get_backend_name()}"])
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ConfigError(["catalogue.url: expected a file, since every process of every worker writes to it"])
-    return parsed
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, connect_args={"timeout": PATIENCE})
-        sa.event.listen(engine, "connect", _pragmas)
-        return engine
-    wait = round(PATIENCE * 1000)
-    options = f"-c lock_timeout={wait} -c statement_timeout={2 * wait} -c idle_in_transaction_session_timeout={2 * wait}"
-    arguments = {"connect_timeout": round(PATIENCE), "options": options, "application_name": "streamq"}
-    return sa.create_engine(url, pool_pre_ping=True, pool_timeout=PATIENCE, connect_args=arguments)
-
-
-def _pragmas(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _made(url: sa.URL) -> sa.Engine:
-    """Return an engine whose database has the table."""
-    engine = _engine(url)
-    try:
-        _make(engine, url)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
-
-
-def _make(engine: sa.Engine, url: sa.URL) -> None:
-    """Make the table, once, however many processes begin at the same instant."""
-    if url.get_backend_name() == "postgresql":
-        with engine.begin() as connection:
-            if not sa.inspect(connection).has_table(IMAGES.name):
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
-                _metadata.create_all(connection)
-        return
-    path = Path(url.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The switch to WAL fails at once where another process has the file open, however long the timeout: one after another.
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with engine.connect() as connection:
-            if not sa.inspect(connection).has_table(IMAGES.name):
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-                _metadata.create_all(connection)
-                connection.commit()
-
-
-@cache
-def _upsert(dialect: str) -> Any:
+def _upsert(parameter: str) -> str:
     """The statement that writes a row, unless the row there has a newer fence; it returns the id where it has written."""
-    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(IMAGES)
-    new = statement.excluded
-    changed = {column.name: new[column.name] for column in IMAGES.c if not column.primary_key}
-    newer = sa.tuple_(*_FENCE) <= sa.tuple_(*(new[column.name] for column in _FENCE))
-    return statement.on_conflict_do_update(index_elements=["queue", "id"], set_=changed, where=newer).returning(IMAGES.c.id)
+    values, changed = map(parameter.format, _ALL), [name for name in _ALL if name not in _KEY]
+    return (
+        f"INSERT INTO {_TABLE} ({', '.join(_ALL)}) VALUES ({', '.join(values)}) "  # noqa: S608 -- names of columns, and parameters
+        f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changed)} "
+        f"WHERE ({', '.join(f'{_TABLE}.{name}' for name in _FENCE)}) <= ({', '.join(f'excluded.{name}' for name in _FENCE)}) "
+        "RETURNING id"
+    )
 
 
-def _equal(name: str, value: Any) -> sa.ColumnElement[bool]:
+def _typed(name: str, value: Any) -> Any:
+    """A value as the column of a name has it."""
     if name not in COLUMNS:
         raise UsageError(f"the catalogue has no field {name}", hint=f"Its fields are: {', '.join(COLUMNS)}.")
-    column: sa.ColumnElement[Any] = IMAGES.c[name]
     try:
-        return column == sa.literal(column.type.python_type(value))
+        return str(value) if _TYPES[name] == "TEXT" else int(value)
     except ValueError:
         raise UsageError(f"{name} is a number, not {value!r}") from None
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what the driver said; SQLAlchemy's own text has the statement and all values after it."""
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    """The first line of what the driver said."""
+    lines = str(error).strip().splitlines()
     return mask(lines[0]) if lines else type(error).__name__

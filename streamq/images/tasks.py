@@ -9,10 +9,9 @@ that is down delays. A worker gets the task from `build`; senders check with `ch
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 from PIL import Image
@@ -20,6 +19,7 @@ from PIL import Image
 from streamq.config import Settings
 from streamq.context import Context
 from streamq.images import naming, pipeline, writing
+from streamq.images.catalogue import Catalogue
 from streamq.images.errors import ImageError
 from streamq.images.geometry import Fit, Gravity
 from streamq.images.operations import OPERATIONS, Colour, Factor, Pixels
@@ -29,9 +29,6 @@ from streamq.images.work import Work, plan
 from streamq.images.writing import Written
 from streamq.registry import Registry
 from streamq.verdict import Discard
-
-if TYPE_CHECKING:
-    from streamq.images.catalogue import Catalogue
 
 #: The name of the task.
 NAME = "image"
@@ -67,25 +64,12 @@ class ImageTask:
     def __init__(self, settings: Settings) -> None:
         self.roots = Roots.of(settings)
         self._settings = settings
-        self._catalogue: Catalogue | None = None
-        self._lock = threading.Lock()
+        self.catalogue = Catalogue.of(settings)
         self._folder = settings.produce.output
         self._template = settings.produce.name
         self._limits = settings.images.limits
         self._fsync = settings.images.fsync
         naming.check(self._template)
-        if settings.catalogue.url is not None:
-            self.catalogue  # noqa: B018 -- a URL that cannot be used is told before any task is taken
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The catalogue; SQLAlchemy costs a process 24 MB and 0.2 s, so only one that has images to note pays for it."""
-        with self._lock:
-            if self._catalogue is None:
-                from streamq.images.catalogue import Catalogue
-
-                self._catalogue = Catalogue.of(self._settings)
-            return self._catalogue
 
     def run(self, arguments: Mapping[str, Any], ctx: Context) -> ImageResult:
         """Carry out one task.

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
+import psycopg
 
 if TYPE_CHECKING:
     from tests.chaos.audit import History
@@ -23,11 +23,9 @@ def _faults(place: Place, history: History) -> Iterator[str]:
     finished = [task for task in history.tasks.values() if task.kind == "i" and any(run.returned for run in task.runs)]
     if not finished:
         return
-    engine = sa.create_engine(place.database.url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.connect() as connection:
+    with psycopg.connect(place.database.url) as connection:
         text = "SELECT id, output, sha256 FROM images WHERE queue = %s"
-        rows = {row[0]: (row[1], row[2]) for row in connection.exec_driver_sql(text, (place.queue,))}
-    engine.dispose()
+        rows = {row[0]: (row[1], row[2]) for row in connection.execute(text, (place.queue,))}
     for task in finished:
         file = out / f"{task.n}.png"
         for task_id in task.ids:

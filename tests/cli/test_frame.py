@@ -16,7 +16,7 @@ from tests.cli.conftest import PROGRAM, Program
 from tests.seeds import Seed
 
 #: Modules that a short command must not load: each costs more than the command's own work.
-HEAVY = {"rich", "rich_click", "PIL", "sqlalchemy", "redis", "asyncio", "textual", "yaml", "pydantic"}
+HEAVY = {"rich", "rich_click", "PIL", "sqlite3", "psycopg", "redis", "asyncio", "textual", "yaml", "pydantic"}
 
 
 @pytest.mark.parametrize("arguments", [["--json", "stats"], ["stats", "--json"]])

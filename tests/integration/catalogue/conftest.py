@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
-import sqlalchemy as sa
 
 from streamq.images.catalogue import Catalogue
 from tests.integration.catalogue.databases import Postgres
@@ -25,10 +25,8 @@ def postgres() -> Iterator[Postgres]:
 def postgres_url(postgres: Postgres) -> Iterator[str]:
     """The address of an empty database."""
     yield postgres.url
-    engine = sa.create_engine(postgres.url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE IF EXISTS images")
-    engine.dispose()
+    with psycopg.connect(postgres.url) as connection:
+        connection.execute("DROP TABLE IF EXISTS images")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -12,6 +12,7 @@ import pytest
 from streamq.config import load
 from streamq.errors import ConfigError
 from streamq.images import catalogue as module
+from streamq.images import databases
 from streamq.images.catalogue import Catalogue, CatalogueUnusable
 from streamq.verdict import Snooze
 from tests.integration.catalogue.databases import Postgres
@@ -60,7 +61,7 @@ def test_a_locked_table_is_waited_for_only_so_long(tmp_path: Path, postgres_url:
     """Somebody else's long transaction delays tasks, it hangs no worker."""
     import psycopg
 
-    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    monkeypatch.setattr(databases, "PATIENCE", 0.5)
     for url in (f"sqlite:///{tmp_path}/catalogue.db", postgres_url):
         monkeypatch.setattr(module, "PAUSE", 0.0)
         catalogue = Catalogue(url)
@@ -138,3 +139,16 @@ def test_a_forked_process_opens_connections_of_its_own(url: str, catalogue: Cata
     assert os.waitpid(child, 0)[1] == 0
     catalogue.record(row(id="d3-0"), (1, 0, 1))
     assert {each["id"] for each in catalogue.rows()} == {"d1-0", "d2-0", "d3-0"}
+
+
+def test_a_connection_that_was_lost_meanwhile_is_replaced(postgres_url: str) -> None:
+    """A server that closed what was idle, or was restarted between two tasks, delays none of them."""
+    import psycopg
+
+    catalogue = Catalogue(postgres_url)
+    assert catalogue.record(row(id="d1-0"), (1, 0, 1))
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'streamq'")
+    assert catalogue.record(row(id="d2-0"), (1, 0, 1))
+    assert len(list(catalogue.rows())) == 2
+    catalogue.close()

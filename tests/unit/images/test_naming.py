@@ -79,5 +79,5 @@ def test_sender_and_worker_make_the_same_path(tmp_path: Path) -> None:
 
 def test_a_sender_loads_neither_pillow_nor_a_database() -> None:
     """`produce` checks and names with these modules, and starts as fast as Python lets it."""
-    code = "import sys, streamq.images.naming; print([name for name in ('PIL', 'sqlalchemy', 'redis') if name in sys.modules])"
+    code = "import sys, streamq.images.naming; print([name for name in ('PIL', 'sqlite3', 'redis') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Most rows of the pending lists that are read at once.
 LOOK_MOST: Final = 5000
+#: Addresses of one page.
+_PAGE: Final = 200
 #: The zsets of tasks that wait to be handed out again.
 _PARKED: Final = (
     *(f"{kind}:{priority}" for kind in ("retry", "again") for priority in PRIORITIES),
@@ -162,6 +164,18 @@ def rows(transitions: Transitions, scene: Scene, longest: int) -> list[Row]:
 def _row(scene: Scene, address: str, consumer: str, idle: int, count: int) -> Row:
     started = scene.runs.get(consumer, {}).get(address)
     return Row(address, consumer, idle, count, started, stuck=idle >= scene.lease_ms or scene.is_lost(consumer))
+
+
+def addresses(transitions: Transitions) -> Iterator[list[str]]:
+    """The addresses of the tasks that wait to be handed out again, in pages; what waits all the while is among them."""
+    for name in _PARKED:
+        least, skip = b"-inf", 0
+        page = ("BYSCORE", "LIMIT")
+        while flat := transitions.link.call("ZRANGE", transitions.keys[name], least, "+inf", *page, skip, _PAGE, "WITHSCORES"):
+            yield [address.decode() for address in flat[::2]]
+            last = flat[-1]
+            skip = flat[1::2].count(last) + (skip if last == least else 0)
+            least = last
 
 
 def shares(counts: Sequence[int], budget: int) -> list[int]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from streamq import browse, history
 from streamq.browse import Record, State
 from streamq.keys import GROUP, LETTERS, STREAMS
+from streamq.server.reply import ReplyError
 
 if TYPE_CHECKING:
     from streamq.transitions import Transitions
@@ -156,10 +157,11 @@ def _pages(items: Iterator[T]) -> Iterator[list[T]]:
 
 
 def _waiting(transitions: Transitions, since_ms: int) -> Iterator[Record]:
+    """Tasks that nobody has had yet; behind a group that was made anew stand others too."""
     link, keys = transitions.link, transitions.keys
     for priority, letter in LETTERS.items():
-        start: str | int = since_ms
         stream = keys.stream(letter)
+        start = _undelivered(transitions, stream, since_ms)
         while entries := link.call("XRANGE", stream, start, "+", "COUNT", PAGE):
             start = f"({entries[-1][0].decode()}"
             addresses = [letter.encode() + entry for entry, _ in entries]
@@ -178,6 +180,22 @@ def _waiting(transitions: Transitions, since_ms: int) -> Iterator[Record]:
             ids = ids_of(transitions, found)
             for address, fields in found.items():
                 yield browse.of_entry(ids[address], address.decode(), fields, row=None, known=None, due_ms=None)
+
+
+def _undelivered(transitions: Transitions, stream: str, since_ms: int) -> str | int:
+    """Where the entries of a stream begin that were never delivered and came since then: what is parked or runs lies before."""
+    try:
+        groups = transitions.link.call("XINFO", "GROUPS", stream)
+    except ReplyError as error:
+        if "no such key" not in error.text:
+            raise
+        groups = []
+    for group in groups:
+        told = dict(zip(group[::2], group[1::2], strict=True))
+        last = told[b"last-delivered-id"].decode()
+        if told[b"name"] == GROUP.encode() and int(last.partition("-")[0]) >= since_ms:
+            return f"({last}"
+    return since_ms
 
 
 def ids_of(transitions: Transitions, entries: dict[bytes, list[bytes]]) -> dict[bytes, str]:

@@ -112,8 +112,8 @@ def read(transitions: Transitions, wanted: Wanted) -> View:
     Raises:
         ServerError: the server is away.
     """
-    scene = held.look(transitions, FIELDS_MOST if wanted.task else wanted.limit, wanted.lease_ms)
-    rows = held.rows(transitions, scene, wanted.limit)
+    scene = held.look(transitions, FIELDS_MOST if wanted.task else min(wanted.limit, FIELDS_MOST), wanted.lease_ms)
+    rows = held.rows(transitions, scene, min(wanted.limit, FIELDS_MOST))
     chosen = [row for row in rows if row.idle_ms >= wanted.idle_ms and (row.stuck or not wanted.stuck)]
     chosen.sort(key=lambda row: row.rank)
     parked = [] if wanted.stuck or wanted.idle_ms else scene.parked

@@ -84,7 +84,7 @@ class Remains(NamedTuple):
     waiting: int
     running: int
     retrying: int
-    #: Of the retrying, those that wait for a worker that knows their name (among the first thousand).
+    #: Of the retrying, those that wait for a worker that knows their name (among the first hundred).
     unknown: int
     scheduled_due: int
     paused: bool

@@ -7,33 +7,29 @@ lost: what may be repeated is the caller's knowledge.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
+import functools
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from streamq.keys import GROUP, LETTERS, STREAMS, Keys
-from streamq.replies import Handed, Held, Reaped, Remains, Swept, Taken, expand_ids
+from streamq.replies import Handed, Held, Reaped, Remains, Swept, Taken
 from streamq.scripts import load
 from streamq.server.reply import ReplyError
+from streamq.server.resp import Words, joined, packet, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from streamq.server.connect import Link
 
 #: Most tasks of one `settle`, so that every `unpack` in it stays below a thousand arguments.
 SETTLE_MOST: Final = 450
 #: Most tasks of one `park` or `admit`.
 PARK_MOST: Final = 200
+#: Most tasks that one `sweep` recovers.
+SWEEP_MOST: Final = 100
 
 ParkKind = Literal["retry", "release", "snooze", "unknown", "alone"]
 Reason = Literal["error", "deliveries", "timeout", "unknown-task", "invalid", "expired"]
-
-
-class Link(Protocol):
-    """One connection, used by one thread at a time (`streamq.server.connect.Link`)."""
-
-    def call(self, *args: str | bytes | float) -> Any:
-        """Sends one command, returns its reply; an error reply is raised as `ReplyError`."""
-
-    def batch(self, commands: Sequence[Sequence[str | bytes | float]], *, block: float = 0.0) -> list[Any]:
-        """Sends commands in one packet, of which one may block for so many seconds; an error reply stands in its place."""
 
 
 class Park(NamedTuple):
@@ -77,6 +73,8 @@ class Transitions:
         self.keys = keys
         self.history = history
         self._heads: dict[str, list[str | int]] = {}
+        #: The arguments of the call of `add` that is under way.
+        self._adding = Words(0, b"")
 
     def command(self, name: str, args: Iterable[str | bytes | float], more_keys: Sequence[str] = ()) -> list[Any]:
         """The EVALSHA command of a script, to be sent with others in one packet."""
@@ -110,15 +108,31 @@ class Transitions:
 
     # Accepting
 
-    def add(self, lane: str, number: int, bound: int, tasks: Sequence[str | bytes | int]) -> tuple[bool, list[str]]:
-        """Adds tasks; see `add.lua` for their form.
+    def post_add(self, lane: str, number: int, bound: int, tasks: Words) -> None:
+        """Sends tasks to be added, in the form that `add.lua` tells; `added` must be called next."""
+        self._adding = joined((words((lane, number, bound)), tasks))
+        self.link.post(packet(joined((self._add_head, self._adding))))
+
+    def added(self) -> tuple[bool, str]:
+        """What became of the tasks that were posted.
 
         Returns:
-            Whether this is the answer to an earlier send of the same number, and the ids in the order sent; an id behind `=`
-            is the task that holds the unique key already. Fewer ids than tasks: the queue is full.
+            Whether this is the answer to an earlier send of the same number, and the ids in the order sent, as ranges; an id
+            behind `=` is the task that holds the unique key already. Fewer ids than tasks: the queue is full.
         """
-        state, ids = self.run("add", lane, number, bound, *tasks)
-        return state == b"again", expand_ids(ids.decode())
+        try:
+            state, ids = self.link.reply()
+        except ReplyError as error:
+            if error.code != "NOSCRIPT":
+                raise
+            whole = words(("EVAL", load("add").source, *self.command("add", ())[2:]))
+            self.link.post(packet(joined((whole, self._adding))))
+            state, ids = self.link.reply()
+        return state == b"again", ids.decode()
+
+    @functools.cached_property
+    def _add_head(self) -> Words:
+        return words(self.command("add", ()))
 
     # Handing out
 
@@ -216,7 +230,7 @@ class Transitions:
         """Renews the lease of all that a consumer holds; returns what that is."""
         return [Held(address.decode(), count, idle) for address, count, idle in self.run("renew", consumer)]
 
-    def sweep(self, lease_ms: int, period_ms: int, batch: int = 100) -> Swept:
+    def sweep(self, lease_ms: int, period_ms: int, batch: int = SWEEP_MOST) -> Swept:
         """The timed recovery; one a period and fleet does anything."""
         reaped, suspects, held_back = self.run("sweep", lease_ms, period_ms, batch)
         return Swept(reaped, suspects, held_back == b"1")

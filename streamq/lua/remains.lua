@@ -1,13 +1,13 @@
 -- What keeps a queue from being drained, at one instant.
 -- Returns {waiting, running, retrying, unknown, scheduled_due, paused}
---         unknown: how many of the retrying wait for a worker that knows them (of the first thousand looked at)
+--         unknown: how many of the retrying wait for a worker that knows them (of the first hundred looked at)
 -- @include address
 -- @include clock
 -- @include pending
 -- @include record
 -- @include parked
 
-local LOOK_AT = 1000
+local LOOK_AT = 100
 local now, waiting, running, retrying, unknown, due = clock(), 0, 0, 0, 0, 0
 for _, letter in ipairs(LETTERS) do
   local pending = pending_rows(STREAM[letter])[1] or 0

@@ -76,13 +76,13 @@ end
 
 function LOOK.parked()
   scanned(redis.call('ZSCAN', PARKED[of], cursor, 'COUNT', count), function(member)
-    tell('parked-without-entry', of .. ' ' .. member)
+    if not standing(member) then tell('parked-without-entry', of .. ' ' .. member) end
   end)
 end
 
 function LOOK.records()
   scanned(redis.call('HSCAN', K.attempts, cursor, 'COUNT', count), function(address, text)
-    tell('stale-records', address)
+    if not standing(address) then tell('stale-records', address) end
     if tonumber(text:match('^%d+ %d+ %d+ (%d+)') or 0) > 0 then
       out[#out + 1] = 'unknown-tasks'
       out[#out + 1] = address
@@ -91,11 +91,15 @@ function LOOK.records()
 end
 
 function LOOK.keys()
-  scanned(redis.call('HSCAN', K.unique, cursor, 'COUNT', count), function(key) tell('unique-keys', key) end)
+  scanned(redis.call('HSCAN', K.unique, cursor, 'COUNT', count), function(key, id)
+    if not standing(redis.call('HGET', K.moved, id) or id) then tell('unique-keys', key) end
+  end)
 end
 
 function LOOK.moved()
-  scanned(redis.call('HSCAN', K.moved, cursor, 'COUNT', count), function(id) tell('moved-addresses', id) end)
+  scanned(redis.call('HSCAN', K.moved, cursor, 'COUNT', count), function(id, address)
+    if not is_id_at(id, address) then tell('moved-addresses', id) end
+  end)
 end
 
 function LOOK.again()

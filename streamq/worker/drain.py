@@ -22,9 +22,8 @@ _log = logging.getLogger("streamq.worker")
 EVERY: Final = 0.25
 #: How often it looks at all parked tasks, which may be many, in seconds.
 ALL_EVERY: Final = 2.0
-#: So many parked tasks are looked at by the script (`remains.lua`), and so many in a packet here.
-LOOKED: Final = 1000
-_PACKET: Final = 200
+#: So many parked tasks are looked at by the script (`remains.lua`).
+LOOKED: Final = 100
 
 
 class Drain:
@@ -62,20 +61,19 @@ class Drain:
         if not left.retrying:
             _log.info("drained: nothing is left to do")
             return True
-        if left.unknown < min(left.retrying, LOOKED) or not self._are_all_strange(left.retrying):
+        if left.unknown < min(left.retrying, LOOKED) or not self._are_all_strange(left):
             return False
         tasks = "1 task is" if left.retrying == 1 else f"{left.retrying} tasks are"
         return self._give_up(f"{tasks} left that no worker knows (--tasks names the module that has them)")
 
-    def _are_all_strange(self, parked: int) -> bool:
-        """Whether no live worker knows any of the tasks that are parked."""
+    def _are_all_strange(self, left: Remains) -> bool:
+        """Whether no live worker knows any of the tasks that are parked, and nothing has changed while they were looked at."""
         if time.monotonic() - self._looked_at_all < ALL_EVERY:
             return False
         self._looked_at_all = time.monotonic()
-        scene = held.look(self._transitions, parked, self._lease_ms)
-        addresses = [each.address for each in scene.parked]
-        pages = (addresses[start : start + _PACKET] for start in range(0, len(addresses), _PACKET))
-        return all(self._are_strange(page, scene) for page in pages)
+        scene = held.look(self._transitions, 1, self._lease_ms)
+        pages = held.addresses(self._transitions)
+        return all(self._are_strange(page, scene) for page in pages) and self._transitions.remains() == left
 
     def _are_strange(self, addresses: Sequence[str], scene: Scene) -> bool:
         """Whether some worker has not known these tasks, and none that lives does."""

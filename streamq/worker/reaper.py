@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from streamq import process
 from streamq.errors import StreamqError
 from streamq.fleet import Card, parse_card
+from streamq.transitions import SWEEP_MOST
 from streamq.worker.complaint import Complaint
 from streamq.worker.part import Part
 from streamq.worker.table import Table
@@ -86,6 +87,8 @@ class Reaper:
             if swept.reaped:
                 _log.warning("recovered %d task%s of workers that gave no sign of life", swept.reaped, "s" * (swept.reaped != 1))
             self._suspects(swept.suspects_due)
+            if swept.reaped >= SWEEP_MOST:  # there may be more
+                pause = 0.0
 
     def _reap_dead(self, cards: dict[str, Card]) -> None:
         for consumer, card in cards.items():

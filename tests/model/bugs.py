@@ -85,7 +85,10 @@ BUGS: dict[str, list[Edit]] = {
     ],
     "cancel leaves the task parked": [("address) end\nredis.call('XDEL'", "address .. '!') end\nredis.call('XDEL'")],
     "purge takes running tasks": [
-        ("if not pending_of(stream, entry) then\n    local address", "if true then\n    local address")
+        (
+            "if not is_held[entry] and (is_all or not pending_of(stream, entry)) then",
+            "if true then",
+        )
     ],
     "a dead letter is revived twice": [("redis.call('XDEL', K['dead'], dead)\nredis.call('HDEL', K['dead:ids'], id)", "")],
     "a revived task takes the key of another": [("if holder and holder ~= id then return {'taken', holder} end", "")],

@@ -6,13 +6,20 @@ local DROP_MOST = 100
 local function drop_oldest(total, n, history)
   local oldest = tonumber(redis.call('HGET', K.stats, 'endings_oldest'))
   if oldest and total - oldest < history then return end
-  for _ = 1, n + DROP_MOST do
-    local entry = redis.call('XRANGE', K.ended, '-', '+', 'COUNT', 1)[1]
-    oldest = entry and tonumber(entry[2][4]) or total
-    if not entry or total - oldest < history then break end
-    redis.call('XDEL', K.ended, entry[1])
-  end
-  redis.call('HSET', K.stats, 'endings_oldest', oldest)
+  local from, step, most, gone, kept = '-', 2, n + DROP_MOST, {}, false
+  repeat
+    local entries = redis.call('XRANGE', K.ended, from, '+', 'COUNT', step)
+    for _, entry in ipairs(entries) do
+      oldest = tonumber(entry[2][4])
+      kept = total - oldest < history
+      if kept then break end
+      gone[#gone + 1], from = entry[1], '(' .. entry[1]
+    end
+    local is_all = #entries < step
+    step = math.min(2 * step, most - #gone)
+  until kept or is_all or step < 1
+  if #gone > 0 then redis.call('XDEL', K.ended, unpack(gone)) end
+  redis.call('HSET', K.stats, 'endings_oldest', oldest or total)
 end
 
 local function ended(worker, lines, n, history)

@@ -95,10 +95,14 @@ FAULT['unique-keys'] = function(key)
   return id and not standing(redis.call('HGET', K.moved, id) or id)
 end
 
+local function is_id_at(id, address)
+  local fields = standing(address)
+  return fields and field(fields, 'id') == id
+end
+
 FAULT['moved-addresses'] = function(id)
   local address = redis.call('HGET', K.moved, id)
-  local fields = address and standing(address)
-  return address and not (fields and field(fields, 'id') == id)
+  return address and not is_id_at(id, address)
 end
 
 FAULT['missing-groups'] = function(letter)

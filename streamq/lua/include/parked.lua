@@ -8,11 +8,14 @@ local SCHEDULED = {h = K['scheduled:high'], d = K['scheduled:default'], l = K['s
 local SUSPECTS = {h = K['suspects:high'], d = K['suspects:default'], l = K['suspects:low'], s = K['suspects:later']}
 
 -- The priority of an entry of `later` stands in the entry; an entry that says none, or nonsense, is an ordinary one.
+local function priority_in(letter, fields)
+  if letter ~= 's' then return letter end
+  return fields and LETTER[field(fields, 'priority') or 'default'] or 'd'
+end
+
 local function priority_of(address)
   local letter = address:sub(1, 1)
-  if letter ~= 's' then return letter end
-  local fields = fields_of(address)
-  return fields and LETTER[field(fields, 'priority') or 'default'] or 'd'
+  return priority_in(letter, letter == 's' and fields_of(address))
 end
 
 local function zsets_of(letter, priority)

@@ -2,7 +2,8 @@
 
 `-- @include NAME` brings in `include/NAME.lua`, each once. `K.name` and `K['name:more']` stand for the key of that name: the
 loader numbers the names in the order met and writes `KEYS[n]`, so that every key a script touches is passed in KEYS and no
-index can slip. `FIXED_KEYS` is how many those are; what a caller passes beyond them follows. Called by `transitions.py` only.
+index can slip. `FIXED_KEYS` is how many those are; what a caller passes beyond them follows. Called by `transitions.py`; whoever
+removes a whole queue learns here which keys it can have.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ class Script(NamedTuple):
     sha: str
     #: Names of the keys that it touches, in the order in which KEYS wants them.
     keys: tuple[str, ...]
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """The names of all transitions."""
+    files = (resources.files("streamq") / "lua").iterdir()
+    return tuple(sorted(each.name.removesuffix(".lua") for each in files if each.name.endswith(".lua")))
 
 
 @functools.cache

@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "queue": Place("queues:queue", "Pause, resume or purge a queue."),
     "server": Place("server:server", "Start, stop or look at the embedded server."),
     "doctor": Place("doctor:doctor", "Say what the server can promise, and find and mend what is wrong."),
+    "bench": Place("bench:bench", "Measure what this installation does in a second."),
     "config": Place("config:config", "Show, check and begin the configuration."),
     "completion": Place("completion:completion", "Print the completion script of a shell."),
 }

@@ -19,7 +19,7 @@ from streamq.cli import main
 from streamq.cli.commands import program
 
 #: Commands that wait for ever when they are asked rightly, or start what goes on, are given only what they refuse.
-_LASTING = {"consume", "monitor", "server start"}
+_LASTING = {"consume", "monitor", "server start", "bench"}
 
 
 def commands() -> dict[str, list[str]]:

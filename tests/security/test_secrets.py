@@ -47,6 +47,7 @@ COMMANDS = {
     "config schema": [],
     "completion": ["bash"],
     "doctor": [],
+    "bench": ["send", "latency", "--seconds", "50ms"],
 }
 
 JOBS = """

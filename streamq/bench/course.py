@@ -1,0 +1,169 @@
+"""The whole run: the ground is made, the parts are measured in order, and everything is removed, however the run ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from streamq.app import App
+from streamq.bench import ground, hints, latency, running, sending, tasks
+from streamq.bench.crew import Crew, Order
+from streamq.bench.field import Field
+from streamq.bench.figures import Machine, Part, Report, Setting
+from streamq.errors import StreamqError
+from streamq.server.connect import Link
+from streamq.server.probe import probe
+from streamq.task import Task, bind
+from streamq.transitions import Transitions
+from streamq.worker.spawn import ASYNC_SLOTS, SYNC_SLOTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from streamq.config import Settings
+    from streamq.queue import Queue
+
+_log = logging.getLogger("streamq.bench")
+
+#: The parts, in the order in which they are measured: sending before there is a worker.
+PARTS: Final = ("send", "empty", "waiting", "images", "latency")
+
+
+class Options(NamedTuple):
+    """What is asked of one run."""
+
+    parts: Sequence[str] = PARTS
+    #: How long each figure is measured.
+    seconds: float = 1.0
+    processes: int = 1
+    #: Slots of a process; None: as configured.
+    concurrency: int | None = None
+
+
+class Bench:
+    """One run, inside a `with` block.
+
+    Args:
+        settings: the configuration in force.
+        options: what is asked for.
+
+    Raises:
+        ServerError: the server is away, has no room, or does not let what is written be removed.
+    """
+
+    def __init__(self, settings: Settings, options: Options) -> None:
+        self._began = time.monotonic()
+        self._options = options
+        self._folder = ground.make_folder()
+        self.settings = ground.prepare(settings, self._folder, options.concurrency)
+        self.app = App(settings=self.settings)
+        self._link = Link(self.queue.endpoint, name="streamq-bench")
+        self._transitions = Transitions(self._link, self.queue.keys)
+        self._crew: Crew | None = None
+        self._field: Field | None = None
+        concurrency = self.settings.worker.concurrency
+        self._slots = (concurrency or SYNC_SLOTS, concurrency or ASYNC_SLOTS)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue of the run."""
+        return self.app.queue
+
+    def __enter__(self) -> Self:
+        try:
+            machine, server = Machine.here(), probe(self._link)
+            ground.check(self._link, self.queue.keys, server)
+        except BaseException:
+            self._leave()
+            raise
+        setting = Setting(
+            queue=self.queue.name,
+            parts=[part for part in PARTS if part in self._options.parts],
+            seconds=self._options.seconds,
+            processes=self._options.processes,
+            sync_slots=self._slots[0],
+            async_slots=self._slots[1],
+        )
+        trip = latency.round_trip(self._link)
+        self.report = Report(machine=machine, server=server, settings=setting, round_trip_ms=trip)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        ground.deafen()
+        if self._crew is not None:
+            self._crew.stop()
+        try:
+            ground.clear(self._link, self.queue.keys)
+        except StreamqError as wrong:
+            if error is None:
+                raise
+            _log.warning("the keys of queue %s could not be removed: %s", self.queue.name, wrong.what)
+        finally:
+            self._leave()
+
+    def measure(self, part: str) -> Part:
+        """Measure one part, and note it in the report.
+
+        Raises:
+            StreamqError: it could not be measured.
+        """
+        if part != "send":
+            self._start_worker()
+        figures: Part = getattr(self, f"_{part}")()
+        setattr(self.report, part, figures)
+        ground.clear_results(self._link, self.queue.keys)
+        ground.expire(self._link, self.queue.keys)
+        return figures
+
+    def finish(self) -> Report:
+        """The report of all that was measured."""
+        report = self.report
+        report.failed = self._field.failed() if self._field is not None else 0
+        report.hints = hints.of(report)
+        report.elapsed_ms = round((time.monotonic() - self._began) * 1000)
+        return report
+
+    def _start_worker(self) -> None:
+        if self._crew is None:
+            self._crew = Crew(Order(self.settings, self._options.processes, self._folder))
+            self._field = Field(self.queue, self._transitions, self._crew, self._options.processes)
+            self._field.ready()
+
+    def _send(self) -> Part:
+        return sending.measure(self.app, self._task("empty"), self._link, self._options.seconds)
+
+    def _empty(self) -> Part:
+        sync, asynchronous = self._task("empty"), self._task("empty_async")
+        return running.empty(self._there, sync, asynchronous, self._options.processes, self._options.seconds)
+
+    def _waiting(self) -> Part:
+        sync, asynchronous = (self._options.processes * slots for slots in self._slots)
+        pairs = (self._task("wait"), sync), (self._task("wait_async"), asynchronous)
+        return running.waiting(self._there, *pairs, self._options.seconds)
+
+    def _images(self) -> Part:
+        from streamq.bench import pictures  # brings Pillow with it
+
+        return pictures.measure(self.app, self._there, self._folder, self._options.processes, self._options.seconds)
+
+    def _latency(self) -> Part:
+        return latency.measure(self._task("started"), 2 * self._options.seconds)
+
+    @property
+    def _there(self) -> Field:
+        assert self._field is not None  # noqa: S101 - the worker was started before
+        return self._field
+
+    def _task(self, name: str) -> Task[..., Any]:
+        """A task of the run, as a program has it."""
+        definition = tasks.app.registry.get(name)
+        assert definition is not None  # noqa: S101 - a function of our own
+        return bind(self.app, definition)
+
+    def _leave(self) -> None:
+        self.app.close()
+        self._link.close()
+        ground.remove_folder(self._folder)

@@ -1,0 +1,156 @@
+"""Tasks sent to the worker of a run, and followed until they have ended, by what the server counts."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from streamq import history, stats
+from streamq.bench.crew import Crew
+from streamq.bench.ground import TASKS_MOST
+from streamq.errors import StreamqError
+from streamq.server.probe import away
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from streamq.prepared import Prepared
+    from streamq.queue import Queue
+    from streamq.stats import Stats
+    from streamq.transitions import Transitions
+
+#: Pause between two looks at the queue, in seconds.
+_LOOK: Final = 0.01
+#: A queue in which nothing ends for so long has come to a stop, in seconds.
+_STUCK: Final = 60.0
+#: Entries of the history that are looked at for the first start: the tasks that started first are among the first to end.
+_FIRST: Final = 20
+
+
+class Sample(NamedTuple):
+    """How many tasks had ended at a moment."""
+
+    #: By `time.perf_counter()`.
+    at: float
+    ended: int
+
+
+class Field:
+    """The queue and its worker.
+
+    Args:
+        queue: the queue.
+        transitions: of it, for this thread alone.
+        crew: the worker.
+        processes: how many processes it has.
+    """
+
+    def __init__(self, queue: Queue, transitions: Transitions, crew: Crew, processes: int) -> None:
+        self._queue = queue
+        self._transitions = transitions
+        self._crew = crew
+        self._processes = processes
+        self._server = away(queue.endpoint)
+
+    def ready(self) -> None:
+        """Wait until every process of the worker may take tasks.
+
+        Raises:
+            StreamqError: the worker ended, or does not come.
+        """
+        for now in self._looks():
+            if sum(worker.alive and worker.concurrency > 0 for worker in now.workers) >= self._processes:
+                return
+
+    def failed(self) -> int:
+        """Attempts that failed so far, or whose process died."""
+        now = self._look()
+        return now.failed_total + now.dead_total
+
+    def steady(self, task: Prepared[Any], many: int) -> list[Sample]:
+        """Fill the queue with a task while it is paused, then let it go.
+
+        Returns:
+            Looks at it from when every process had been seen at work until nothing waited any more; where that was over between
+            two looks, one from before the first task and one from after the last.
+
+        Raises:
+            StreamqError: the worker ended, or stands still.
+        """
+        self._queue.pause()
+        self._queue.send_many(itertools.repeat(task, many))
+        whole = [Sample(time.perf_counter(), _ended(self._look()))]
+        self._queue.resume()
+        samples: list[Sample] = []
+        at_work: set[str] = set()
+        for now in self._looks():
+            at_work.update(worker.consumer for worker in now.workers if worker.running)
+            sample = Sample(time.perf_counter(), _ended(now))
+            if now.waiting.total and len(at_work) >= self._processes:
+                samples.append(sample)
+            if _is_empty(now):
+                return samples if len(samples) > 1 else [*whole, sample]
+        raise AssertionError(many)
+
+    def run(self, tasks: Sequence[Prepared[Any]]) -> float:
+        """Send tasks at once, and wait for the end of the last one.
+
+        Returns:
+            Seconds from the start of the first one to the end of the last one, by the server's clock.
+
+        Raises:
+            StreamqError: the worker ended, or stands still.
+        """
+        link, ended = self._transitions.link, self._transitions.keys["ended"]
+        newest = link.call("XREVRANGE", ended, "+", "-", "COUNT", 1)
+        before = newest[0][0].decode() if newest else "0-0"
+        self._queue.send_many(tasks)
+        started_ms = None
+        for now in self._looks():
+            if started_ms is None:
+                entries = link.call("XRANGE", ended, f"({before}", "+", "COUNT", _FIRST)
+                starts = [each.started_ms for entry in entries for each in history.parse(*entry) if each.started_ms]
+                started_ms = min(starts, default=None)
+            if _is_empty(now) and started_ms is not None:
+                last = next(history.newest(link, self._transitions.keys))
+                return max(1, last.ended_ms - started_ms) / 1000
+        raise AssertionError(tasks)
+
+    def _looks(self) -> Iterator[Stats]:
+        """The figures of the queue again and again, for as long as something happens."""
+        ended, since = -1, time.monotonic()
+        while True:
+            now = self._look()
+            yield now
+            if _ended(now) != ended:
+                ended, since = _ended(now), time.monotonic()
+            elif time.monotonic() - since > _STUCK:
+                raise StreamqError(f"nothing has ended for {_STUCK:g} s: the worker that is measured stands still")
+            self._crew.check()
+            time.sleep(_LOOK)
+
+    def _look(self) -> Stats:
+        return stats.parse(self._queue.name, self._transitions.stats(0), self._server)
+
+
+def rates(samples: Sequence[Sample], parts: int = 3) -> list[float]:
+    """Tasks a second in each of so many parts of the time; fewer where there are few looks; there are two at least."""
+    marks = sorted({(len(samples) - 1) * i // parts for i in range(parts + 1)})
+    return [
+        (samples[last].ended - samples[first].ended) / (samples[last].at - samples[first].at)
+        for first, last in itertools.pairwise(marks)
+    ]
+
+
+def fitting(wanted: float) -> int:
+    """A number of tasks near the one that is wanted, and within what may wait at a time."""
+    return max(100, min(TASKS_MOST, round(wanted)))
+
+
+def _ended(now: Stats) -> int:
+    return now.finished_total + now.dead_total
+
+
+def _is_empty(now: Stats) -> bool:
+    return not (now.waiting.total or now.running or now.retrying)

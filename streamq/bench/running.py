@@ -1,0 +1,63 @@
+"""How many tasks a second the worker runs: empty ones from a full queue, and such that only wait.
+
+Empty tasks are counted while every process is at work and something waits: neither the start nor the end is in the rate. Waiting
+ones are held against the least time that their slots need for them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from streamq.bench.field import Field, fitting, rates
+from streamq.bench.figures import Empty, Rate, Waited, Waiting
+from streamq.bench.ground import TASKS_MOST
+
+if TYPE_CHECKING:
+    from streamq.prepared import Prepared
+    from streamq.task import Task
+
+#: How long a task waits, in seconds.
+WAIT: Final = 0.1
+#: Tasks of the first run for each process, which warms up; and how many runs there are at most to find a number that lasts.
+_FIRST, _RUNS = 2000, 4
+#: Waits of each slot before the clock runs. A worker takes what it expects to start soon, and what ran before was shorter.
+_LEARN: Final = 3
+#: What a run takes beyond the seconds that are wanted, and the share of these that is enough.
+_MORE, _ENOUGH = 0.3, 0.7
+
+
+def empty(field: Field, sync: Task[..., Any], asynchronous: Task[..., Any], processes: int, seconds: float) -> Empty:
+    """Measure tasks that do nothing, of both kinds."""
+    found = [_empty(field, task.prepare(), processes, seconds) for task in (sync, asynchronous)]
+    return Empty(sync=found[0], async_=found[1])
+
+
+def _empty(field: Field, task: Prepared[Any], processes: int, seconds: float) -> Rate:
+    many = fitting(_FIRST * processes)
+    field.steady(task, many)
+    for _ in range(_RUNS):
+        samples = field.steady(task, many)
+        lasted = samples[-1].at - samples[0].at
+        if lasted >= _ENOUGH * seconds or many == TASKS_MOST:
+            break
+        many = fitting(max(2 * many, (samples[-1].ended - samples[0].ended) / lasted * (seconds + _MORE)))
+    return Rate.of(rates(samples))
+
+
+def waiting(field: Field, sync: tuple[Task[..., Any], int], asynchronous: tuple[Task[..., Any], int], seconds: float) -> Waiting:
+    """Measure tasks that wait: of each kind the task, and the slots of all processes together."""
+    found = [_waiting(field, task, slots, seconds) for task, slots in (sync, asynchronous)]
+    return Waiting(wait_ms=round(WAIT * 1000), sync=found[0], async_=found[1])
+
+
+def _waiting(field: Field, task: Task[..., Any], slots: int, seconds: float) -> Waited:
+    turns = max(1, min(math.ceil(seconds / WAIT), TASKS_MOST // slots))
+    prepared = task.prepare(WAIT)
+    field.run([prepared] * slots * _LEARN)
+    took = field.run([prepared] * slots * turns)
+    ideal = slots / WAIT
+    rate = slots * turns / took
+    return Waited(
+        slots=slots, tasks=slots * turns, per_s=round(rate, 1), ideal_per_s=round(ideal, 1), share=round(rate / ideal, 4)
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streamq import history, stats
 from streamq.bench.crew import Crew
+from streamq.bench.figures import Rate
 from streamq.bench.ground import TASKS_MOST
 from streamq.errors import StreamqError
 from streamq.server.probe import away
@@ -72,8 +73,8 @@ class Field:
         """Fill the queue with a task while it is paused, then let it go.
 
         Returns:
-            Looks at it from when every process had been seen at work until nothing waited any more; where that was over between
-            two looks, one from before the first task and one from after the last.
+            Looks at it from when every process had been seen at work until nothing waited any more; where nothing
+            ended between two of them, one from before the first task and one from after the last.
 
         Raises:
             StreamqError: the worker ended, or stands still.
@@ -90,7 +91,7 @@ class Field:
             if now.waiting.total and len(at_work) >= self._processes:
                 samples.append(sample)
             if _is_empty(now):
-                return samples if len(samples) > 1 else [*whole, sample]
+                return samples if samples and samples[-1].ended > samples[0].ended else [*whole, sample]
         raise AssertionError(many)
 
     def run(self, tasks: Sequence[Prepared[Any]]) -> float:
@@ -134,18 +135,20 @@ class Field:
         return stats.parse(self._queue.name, self._transitions.stats(0), self._server)
 
 
-def rates(samples: Sequence[Sample], parts: int = 3) -> list[float]:
-    """Tasks a second in each of so many parts of the time; fewer where there are few looks; there are two at least."""
+def rate(samples: Sequence[Sample], parts: int = 3) -> Rate:
+    """Tasks a second between the first and the last look; lowest and highest of so many parts of the time, at most."""
     marks = sorted({(len(samples) - 1) * i // parts for i in range(parts + 1)})
-    return [
-        (samples[last].ended - samples[first].ended) / (samples[last].at - samples[first].at)
-        for first, last in itertools.pairwise(marks)
-    ]
+    each = [_between(samples[first], samples[last]) for first, last in itertools.pairwise(marks)]
+    return Rate(round(_between(samples[0], samples[-1]), 1), round(min(each), 1), round(max(each), 1))
 
 
 def fitting(wanted: float) -> int:
     """A number of tasks near the one that is wanted, and within what may wait at a time."""
     return max(100, min(TASKS_MOST, round(wanted)))
+
+
+def _between(first: Sample, last: Sample) -> float:
+    return (last.ended - first.ended) / (last.at - first.at)
 
 
 def _ended(now: Stats) -> int:

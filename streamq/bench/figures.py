@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """Tasks a second, measured several times."""
+    """Tasks a second."""
 
-    #: The median.
+    #: The median of several rounds, or over the whole of one time.
     per_s: float
+    #: Of the rounds, or of the parts of that time.
     lowest: float
     highest: float
 
     @classmethod
     def of(cls, rates: Sequence[float]) -> Rate:
-        """The rate of one thing that was measured one time or more."""
+        """The rate of what was measured in several rounds."""
         return cls(round(statistics.median(rates), 1), round(min(rates), 1), round(max(rates), 1))
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: Most tasks that wait at a time, and what they and all around them take of the server's memory, in bytes.
 TASKS_MOST: Final = 100_000
-MEMORY: Final = 32 << 20
+MEMORY: Final = 16 << 20
 #: A server that would be this full with it is left alone.
 _FULL: Final = 0.9
 #: Stream that redis-py adds to.

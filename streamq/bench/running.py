@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from streamq.bench.field import Field, fitting, rates
+from streamq.bench.field import Field, fitting, rate
 from streamq.bench.figures import Empty, Rate, Waited, Waiting
 from streamq.bench.ground import TASKS_MOST
 
@@ -41,8 +41,8 @@ def _empty(field: Field, task: Prepared[Any], processes: int, seconds: float) ->
         lasted = samples[-1].at - samples[0].at
         if lasted >= _ENOUGH * seconds or many == TASKS_MOST:
             break
-        many = fitting(max(2 * many, (samples[-1].ended - samples[0].ended) / lasted * (seconds + _MORE)))
-    return Rate.of(rates(samples))
+        many = fitting(max(2 * many, rate(samples).per_s * (seconds + _MORE)))
+    return rate(samples)
 
 
 def waiting(field: Field, sync: tuple[Task[..., Any], int], asynchronous: tuple[Task[..., Any], int], seconds: float) -> Waiting:
@@ -56,8 +56,6 @@ def _waiting(field: Field, task: Task[..., Any], slots: int, seconds: float) -> 
     prepared = task.prepare(WAIT)
     field.run([prepared] * slots * _LEARN)
     took = field.run([prepared] * slots * turns)
-    ideal = slots / WAIT
-    rate = slots * turns / took
-    return Waited(
-        slots=slots, tasks=slots * turns, per_s=round(rate, 1), ideal_per_s=round(ideal, 1), share=round(rate / ideal, 4)
-    )
+    many, ideal = slots * turns, slots / WAIT
+    per_s = many / took
+    return Waited(slots=slots, tasks=many, per_s=round(per_s, 1), ideal_per_s=round(ideal, 1), share=round(per_s / ideal, 4))

@@ -91,7 +91,8 @@ def test_json_is_one_object_with_every_figure(bench: Yard, seed: Seed) -> None:
     assert told["failed"] == 0
     assert 0 < told["round_trip_ms"]["p50"] <= told["round_trip_ms"]["p99"]
     for rate in (*(told["send"][name] for name in ("single", "xadd", "bulk", "pipeline")), *told["empty"].values()):
-        assert 0 < rate["lowest"] <= rate["per_s"] <= rate["highest"]
+        assert 0 <= rate["lowest"] <= rate["per_s"] <= rate["highest"]
+        assert rate["per_s"] > 0
     assert told["send"]["single_ratio"] > 0
     assert told["send"]["bulk_ratio"] > 0
     assert told["waiting"]["wait_ms"] == 100
@@ -194,7 +195,7 @@ def test_a_run_that_is_killed_leaves_its_removal_to_the_worker(bench: Yard) -> N
 def test_a_server_that_is_nearly_full_is_left_alone(bench: Yard) -> None:
     """Exit status 3, before anything is written."""
     used = bench.client.info("memory")["used_memory"]
-    bench.client.config_set("maxmemory", used + (16 << 20))
+    bench.client.config_set("maxmemory", used + (8 << 20))
     try:
         ended = bench()
     finally:

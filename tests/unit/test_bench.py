@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from streamq.bench import hints
-from streamq.bench.field import Sample, fitting, rates
+from streamq.bench.field import Sample, fitting, rate
 from streamq.bench.figures import Latency, Machine, Rate, Report, Setting, Times, Waited, Waiting
 from streamq.bench.ground import TASKS_MOST
 from streamq.server.probe import Facts
@@ -64,13 +64,13 @@ def test_a_percentile_is_the_least_time_that_so_many_do_not_exceed() -> None:
     assert Times.of([0.001, 0.004, 0.003]) == Times(3.0, 4.0)
 
 
-def test_the_rate_is_told_for_each_part_of_the_time() -> None:
+def test_the_rate_is_told_with_its_slowest_and_fastest_part() -> None:
     """Steady ones agree; one look more or less makes no difference; two looks are one part."""
     steady = [Sample(i / 10, 50 * i) for i in range(8)]
-    assert rates(steady) == [pytest.approx(500)] * 3
-    assert rates(steady[:2]) == [pytest.approx(500)]
-    slower = [Sample(0, 0), Sample(1, 100), Sample(2, 150), Sample(3, 175)]
-    assert Rate.of(rates(slower)) == Rate(50, 25, 100)
+    assert rate(steady) == Rate(500, 500, 500)
+    assert rate(steady[:2]) == Rate(500, 500, 500)
+    slower = [Sample(0, 0), Sample(1, 100), Sample(2, 150), Sample(4, 150)]
+    assert rate(slower) == Rate(37.5, 0, 100)
 
 
 def test_never_more_tasks_wait_than_was_said() -> None:

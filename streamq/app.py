@@ -19,7 +19,7 @@ from streamq.definition import Options as TaskOptions
 from streamq.definition import TaskDefinition
 from streamq.errors import InvalidTask, UsageError
 from streamq.keys import is_name
-from streamq.prepared import Options, Prepared, prepare, resolve
+from streamq.prepared import Options, Prepared, form_of, prepare, resolve
 from streamq.registry import Registry
 from streamq.signature import encode_hook
 from streamq.task import AsyncTask, Task, bind
@@ -110,10 +110,17 @@ class App:
         return Queue(self.settings, self.queue_name)
 
     @functools.cached_property
-    def _waiters(self) -> Waiters:
+    def waiters(self) -> Waiters:
+        """Those who wait for tasks of the queue."""
         from streamq.waiters import Waiters
 
         return Waiters(self.queue)
+
+    @functools.cached_property
+    def _job(self) -> Callable[[Sent], Job[Any]]:
+        from streamq.job import Job
+
+        return functools.partial(Job, self)
 
     # Tasks
 
@@ -144,11 +151,11 @@ class App:
 
     def enqueue(self, task: Prepared[R]) -> Job[R]:
         """Send one prepared task; as `Task.enqueue`."""
-        return self._job(task.name, self.queue.send(task))
+        return self._job(self.queue.send(task))
 
     async def aenqueue(self, task: Prepared[R]) -> Job[R]:
         """Send one prepared task from a coroutine; as `Task.enqueue`."""
-        return self._job(task.name, await _in_thread(functools.partial(self.queue.send, task)))
+        return self._job(await _in_thread(functools.partial(self.queue.send, task)))
 
     def enqueue_many(
         self, tasks: Iterable[Prepared[R]], *, on_full: str | None = None, timeout: Duration | None = None
@@ -164,9 +171,7 @@ class App:
             InvalidTask: one of the tasks cannot be prepared.
             QueueFull, Unconfirmed, ServerError: as `Task.enqueue`; `ids` of the error are those that had been accepted.
         """
-        names: list[str] = []
-        sent = self.queue.send_many(_noting(tasks, names), on_full=on_full, timeout=timeout)
-        return [self._job(name, each) for name, each in zip(names, sent, strict=True)]
+        return list(map(self._job, self.queue.send_many(tasks, on_full=on_full, timeout=timeout)))
 
     async def aenqueue_many(
         self,
@@ -176,9 +181,8 @@ class App:
         timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> list[Job[R]]:
         """Send many prepared tasks from a coroutine; as `enqueue_many`."""
-        names: list[str] = []
-        send = functools.partial(self.queue.send_many, _noting(tasks, names), on_full=on_full, timeout=timeout)
-        return [self._job(name, each) for name, each in zip(names, await _in_thread(send), strict=True)]
+        send = functools.partial(self.queue.send_many, tasks, on_full=on_full, timeout=timeout)
+        return list(map(self._job, await _in_thread(send)))
 
     def send(self, task: str, /, **args: Any) -> Job[Any]:
         """Send a task by its name; the arguments are checked where this app knows the task.
@@ -220,7 +224,7 @@ class App:
         """
         definition = self.registry.get(task)
         if definition is not None:
-            return prepare(task, definition.encode((), args), resolve(options))
+            return Prepared(form_of(task, resolve(options)), definition.encode((), args))
         try:
             return prepare(task, _encode(dict(args)), resolve(options))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -232,16 +236,18 @@ class App:
         Raises:
             UsageError: the id has not the form of one.
         """
-        from streamq.job import Job
+        from streamq.producer import Sent
+        from streamq.queue import check_id
 
-        return Job(self.queue, self._waiters, id)
+        check_id(id)
+        return self._job(Sent(id))
 
     # Life
 
     def close(self) -> None:
         """Close the connections; the app can be used as before."""
-        if "_waiters" in self.__dict__:
-            self._waiters.close()
+        if "waiters" in self.__dict__:
+            self.waiters.close()
         if "queue" in self.__dict__:
             self.queue.close()
 
@@ -250,11 +256,6 @@ class App:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-    def _job(self, name: str, sent: Sent) -> Job[Any]:
-        from streamq.job import Job
-
-        return Job(self.queue, self._waiters, sent.id, definition=self.registry.get(name), is_new=sent.is_new)
 
     def __repr__(self) -> str:
         return f"<App {self.queue_name or '(the configured queue)'}>"
@@ -268,13 +269,6 @@ class _Decorator:
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Any: ...
-
-
-def _noting(tasks: Iterable[Prepared[Any]], names: list[str]) -> Iterable[Prepared[Any]]:
-    """The tasks, while they are read, with their names noted."""
-    for task in tasks:
-        names.append(task.name)
-        yield task
 
 
 async def _in_thread(send: Callable[..., T]) -> T:

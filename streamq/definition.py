@@ -16,10 +16,10 @@ from streamq import signature as signatures
 from streamq.errors import InvalidTask, StreamqError, UsageError
 from streamq.signature import Arguments
 from streamq.units import seconds
-from streamq.wire import ARGS_MOST, DELIVERIES_MOST, Malformed, check_name
+from streamq.wire import ARGS_MOST, DELIVERIES_MOST, Malformed, check_args, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from streamq.backoff import Backoff
@@ -32,6 +32,8 @@ _encoder = msgspec.json.Encoder(enc_hook=signatures.encode_hook)
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _to_builtins = msgspec.to_builtins
 _astuple = msgspec.structs.astuple
+#: Arguments of these types make JSON that is flat and names each parameter once: any reader understands it alike.
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 class Options(TypedDict, total=False):
@@ -66,7 +68,7 @@ class TaskDefinition:
     """
 
     __slots__ = (
-        "_decode", "_decode_rest", "_keywords", "_names", "_required", "_signature",
+        "_by_position", "_decode", "_decode_rest", "_keywords", "_names", "_required", "_signature",
         "backoff", "function", "is_async", "max_deliveries", "name", "needs_context", "result_type", "retry_on",
         "timeout_ms",
     )  # fmt: skip
@@ -99,6 +101,7 @@ class TaskDefinition:
         self._keywords = tuple(parameter.name for parameter in self._signature.parameters if parameter.is_keyword)
         self._names = {parameter.name: parameter for parameter in self._signature.parameters}
         self._required = frozenset(name for name, each in self._names.items() if each.default is inspect.Parameter.empty)
+        self._by_position = signatures.call_struct_of(self._signature)
         decoder = msgspec.json.Decoder(signatures.struct_of(self._signature), dec_hook=signatures.decode_hook)
         self._decode = decoder.decode
         self._decode_rest: Callable[[bytes], Any] | None = None
@@ -111,12 +114,12 @@ class TaskDefinition:
         Raises:
             InvalidTask: they do not fit the handler's signature; the error names the parameter and what was expected.
         """
-        values = self._bind(args, kwargs)
+        values, given = self._values(args, kwargs)
         try:
             raw = _encoder.encode(values)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidTask(f"task {self.name}: {self._unsendable(values, error)}") from None
-        if b"null" in raw and (name := _not_finite(values)):
+            raise InvalidTask(f"task {self.name}: {self._unsendable(self._bind(args, kwargs), error)}") from None
+        if b"null" in raw and (name := _not_finite(self._bind(args, kwargs))):
             raise InvalidTask(f"task {self.name}: parameter {name}: JSON has no infinite number and no NaN")
         if len(raw) > ARGS_MOST:
             raise InvalidTask(
@@ -125,6 +128,8 @@ class TaskDefinition:
             )
         try:
             self.decode(raw)
+            if not _PLAIN.issuperset(map(type, given)):
+                check_args(raw)
         except Malformed as error:
             raise InvalidTask(error.what, hint=error.hint) from None
         return raw
@@ -190,6 +195,16 @@ class TaskDefinition:
 
     def __repr__(self) -> str:
         return f"<TaskDefinition {self.name}>"
+
+    def _values(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[object, Iterable[object]]:
+        """What is written as the JSON of a call, and the arguments in it."""
+        if not kwargs:
+            try:
+                return self._by_position(*args), args
+            except TypeError:  # it is not called so: `_bind` says why
+                pass
+        values = self._bind(args, kwargs)
+        return values, values.values()
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter."""

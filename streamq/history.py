@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streamq.keys import Keys
-    from streamq.server.connect import Link as Connection
-    from streamq.transitions import Link
+    from streamq.server.connect import Link
 
 #: Entries of a page; each holds one ending up to a few hundred.
 _PAGE: Final = 100
@@ -70,7 +69,7 @@ class Follower:
         keys: the queue's keys.
     """
 
-    def __init__(self, link: Connection, keys: Keys) -> None:
+    def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
         self._key = keys["ended"]
         newest_entry = link.call("XREVRANGE", self._key, "+", "-", "COUNT", 1)

@@ -1,11 +1,13 @@
 """A task that is ready to be sent: checked, written as JSON, with its options as `add.lua` reads them.
 
 Whatever can be wrong with a task is found here, before anything is sent. Relative times stay relative until the server's clock
-makes them absolute, so a task may be prepared long before it goes out. Made by `App`, `Task` and commands, sent by `queue.py`.
+makes them absolute, so a task may be prepared long before it goes out. What tasks share that differ in their arguments alone is
+their `Form`, checked once. Made by `App`, `Task` and commands, sent by `queue.py`.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
@@ -16,7 +18,7 @@ from streamq.definition import timeout_ms
 from streamq.errors import InvalidTask, UsageError
 from streamq.keys import LETTERS, Priority
 from streamq.units import moment, seconds
-from streamq.wire import entry_fields
+from streamq.wire import check_args, entry_fields
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -59,15 +61,42 @@ class Delivery(NamedTuple):
 PLAIN = Delivery()
 
 
-class Prepared(msgspec.Struct, Generic[R], frozen=True):
-    """A task that is ready to be sent; R is what its handler returns."""
+class Form(msgspec.Struct, frozen=True, eq=False):
+    """All of a task but its arguments."""
 
     name: str
+    priority: Priority
+    #: Head, number of strings, fields up to the arguments: as `add.lua` takes tasks that differ in these alone.
+    argv: tuple[str | int, ...]
+
+
+class Prepared(msgspec.Struct, Generic[R], frozen=True, gc=False):
+    """A task that is ready to be sent; R is what its handler returns."""
+
+    form: Form
     #: The arguments as JSON.
     args: bytes
-    priority: Priority
-    #: Head, number of strings, fields: as `add.lua` takes a task.
-    argv: tuple[str | bytes | int, ...]
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.form.name
+
+    @property
+    def priority(self) -> Priority:
+        """Its priority."""
+        return self.form.priority
+
+
+@functools.lru_cache(256)
+def form_of(name: str, delivery: Delivery = PLAIN) -> Form:
+    """Return what tasks of this name have in common that are sent in this way.
+
+    Raises:
+        InvalidTask: a value is too long or out of range.
+    """
+    fields = entry_fields(name, timeout_ms=delivery.timeout_ms, max_deliveries=delivery.max_deliveries, key=delivery.key)
+    return Form(name, delivery.priority, (delivery.head, len(fields), *fields))
 
 
 def prepare(name: str, args: bytes, delivery: Delivery = PLAIN) -> Prepared[Any]:
@@ -81,8 +110,7 @@ def prepare(name: str, args: bytes, delivery: Delivery = PLAIN) -> Prepared[Any]
     Raises:
         InvalidTask: a value is too long or out of range, or the arguments are no JSON object.
     """
-    fields = entry_fields(name, args, timeout_ms=delivery.timeout_ms, max_deliveries=delivery.max_deliveries, key=delivery.key)
-    return Prepared(name, args, delivery.priority, (delivery.head, len(fields), *fields))
+    return Prepared(form_of(name, delivery), check_args(args))
 
 
 def resolve(options: Options) -> Delivery:

@@ -9,30 +9,33 @@ another's round trip.
 
 from __future__ import annotations
 
-import logging
+import functools
 import os
-import random
-import secrets
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
-from streamq.errors import QueueFull, ServerError, ServerUnreachable, Unconfirmed
+import msgspec
+
+from streamq.errors import ServerError, ServerUnreachable, Unconfirmed
 from streamq.keys import QUEUES
+from streamq.replies import expand_ids
+from streamq.room import Room
 from streamq.server.connect import Link
 from streamq.server.patience import waiting
 from streamq.server.reply import FULL, ReplyError, ReplyLost
+from streamq.server.resp import Words, words
 from streamq.transitions import Transitions
-from streamq.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from streamq.keys import Keys
-    from streamq.prepared import Prepared
+    from streamq.prepared import Form, Prepared
+    from streamq.room import Full
     from streamq.server.endpoint import Endpoint
-
-_log = logging.getLogger("streamq.producer")
 
 #: Most tasks of one call of `add.lua`: the server runs nothing else meanwhile, about 1 ms.
 CHUNK_TASKS: Final = 300
@@ -42,28 +45,16 @@ CHUNK_BYTES: Final = 1 << 20
 REPEAT_MOST: Final = 60.0
 #: Idle lanes that a process keeps connected.
 _KEPT: Final = 16
-#: How long a sender that waits for room sleeps at most, in seconds, and how long it pauses at most before it asks again.
-_ROOM_BLOCK, _ROOM_PAUSE = 1.0, 0.02
-_NOTE_AFTER, _NOTE_EVERY = 1.0, 30.0
 
 
-class Sent(NamedTuple):
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """What became of a task that was sent."""
 
     id: str
     #: False: a task with the same unique key has not ended yet, and this is its id.
-    is_new: bool
-
-
-class Full(NamedTuple):
-    """What a sender does when the queue is full."""
-
-    #: Most tasks that the queue may hold; 0: no bound.
-    bound: int
-    #: Wait for room, or raise `QueueFull` at once.
-    wait: bool = True
-    #: When the waiting ends, by `time.monotonic()`; None: never.
-    deadline: float | None = None
+    is_new: bool = True
+    #: The task's name.
+    task: str = ""
 
 
 class Producer:
@@ -80,8 +71,9 @@ class Producer:
         self.link = Link(endpoint, name=f"streamq-send-{os.getpid()}")
         self.transitions = Transitions(self.link, keys, history=history)
         self.wait = wait
-        self.lane = secrets.token_hex(8)
-        self._pid = os.getpid()
+        self.lane = os.urandom(8).hex()
+        #: The process whose lane it is.
+        self.pid = os.getpid()
         #: Number of the last send.
         self.number = 0
         #: The server has been told that there is a queue of this name.
@@ -94,15 +86,18 @@ class Producer:
 
     def renew(self) -> None:
         """Become a new lane, where another process goes by the id of this one: after a fork, or when the server says so."""
-        self.lane, self.number, self._pid = secrets.token_hex(8), 0, os.getpid()
+        self.lane, self.number, self.pid = os.urandom(8).hex(), 0, os.getpid()
 
-    def send(self, tasks: Iterable[Prepared[Any]], full: Full, *, stop: threading.Event | None = None) -> Iterator[list[Sent]]:
+    def send(
+        self, tasks: Iterable[Prepared[Any]], full: Full, *, stop: threading.Event | None = None, ahead: bool = False
+    ) -> Iterator[list[Sent]]:
         """Send tasks, and tell of them as they are accepted, in the order given.
 
         Args:
             tasks: the tasks; read as they are sent.
             full: what to do when the queue is full.
             stop: ends all waiting when it is set.
+            ahead: read the next tasks while the server is busy with those before, of which is told the later.
 
         Raises:
             QueueFull: there was no room for the next task, and no waiting for it, or not any more.
@@ -110,16 +105,20 @@ class Producer:
             ServerError: the server is away, or cannot take tasks.
         """
         stop = stop or threading.Event()
-        for chunk in _chunks(tasks):
-            rest, room = chunk, _Room(self, full, stop)
-            while rest:
-                accepted = self.add(rest, full.bound, stop=stop)
-                rest = rest[len(accepted) :]
-                if accepted:
-                    room.found()
-                    yield accepted
-                elif rest:
-                    room.wait()
+        chunks = _chunks(tasks)
+        chunk = next(chunks, None)
+        while chunk:
+            sending = _Send(self, chunk, full.bound)
+            following, failed = None, None
+            if ahead:
+                try:
+                    following = next(chunks, None)
+                except Exception as error:  # noqa: BLE001 - whatever gives the tasks may fail; raised when all that was sent is told
+                    failed = error
+            yield from self._accepted(sending, full, stop)
+            if failed:
+                raise failed
+            chunk = following if ahead else next(chunks, None)
 
     def add(self, tasks: Sequence[Prepared[Any]], bound: int, *, stop: threading.Event | None = None) -> list[Sent]:
         """Send at most a chunk of tasks in one call; fewer than given are accepted where the queue becomes full.
@@ -128,123 +127,111 @@ class Producer:
             Unconfirmed: it is not known whether they were accepted.
             ServerError: the server is away, or cannot take tasks.
         """
-        if self._pid != os.getpid():
-            self.renew()
-        self.number += 1
-        attempt = _Attempt(self, tasks, bound)
+        return self._end(_Send(self, tasks, bound), stop)
+
+    def _accepted(self, sending: _Send, full: Full, stop: threading.Event) -> Iterator[list[Sent]]:
+        """What is accepted of a chunk that is under way, until all of it is."""
+        rest, room = sending.tasks, Room(self.transitions, full, self.wait, stop)
+        while True:
+            accepted = self._end(sending, stop)
+            rest = rest[len(accepted) :]
+            if accepted:
+                room.found()
+                yield accepted
+            elif rest:
+                room.wait()
+            if not rest:
+                return
+            sending = _Send(self, rest, full.bound)
+
+    def _end(self, sending: _Send, stop: threading.Event | None) -> list[Sent]:
+        """What is accepted of a send that is under way."""
         try:
             try:
-                ids = attempt()
+                return sending.reply()
             except ServerUnreachable:
-                ids = waiting(attempt, self.wait, stop=stop)
+                return waiting(sending.again, self.wait, stop=stop)
         except (*FULL, Unconfirmed):
             raise  # the script looks for the number before it writes: refused, it had not been executed before either
         except ServerError as error:
-            if attempt.lost:
-                raise attempt.unconfirmed() from error
+            if sending.lost:
+                raise sending.unconfirmed() from error
             raise
-        return [Sent(each[1:], is_new=False) if each[0] == "=" else Sent(each, is_new=True) for each in ids]
 
 
-class _Attempt:
-    """One numbered send; calling it again repeats it."""
+class _Send:
+    """One numbered send. It is under way when it has been made; then comes `reply`, and if the server is away, `again`."""
 
     def __init__(self, producer: Producer, tasks: Sequence[Prepared[Any]], bound: int) -> None:
+        if producer.pid != os.getpid():
+            producer.renew()
+        producer.number += 1
+        self.tasks = tasks
+        #: It was sent, and its reply was not seen.
         self.lost = False
         self._producer = producer
-        self._tasks = len(tasks)
-        self._args = [value for task in tasks for value in task.argv]
-        self._bound = bound
-        self._lost_at = (0.0, 0.0)
-
-    def __call__(self) -> list[str]:
-        producer = self._producer
-        if self.lost and self._elapsed() > REPEAT_MOST:
-            raise self.unconfirmed()
-        if not producer.named:
-            producer.announce()
+        self._call = producer.lane, producer.number, bound, _packed(tasks)
+        self._since = time.monotonic(), time.time()
+        self._failed: ServerError | None = None
         try:
-            return producer.transitions.add(producer.lane, producer.number, self._bound, self._args)[1]
+            self._post()
+        except ServerError as error:
+            self._failed = error
+
+    def reply(self) -> list[Sent]:
+        """What became of the first tasks; of the others that are missing: the queue is full."""
+        failed, self._failed = self._failed, None
+        if failed:
+            raise failed
+        try:
+            ids = expand_ids(self._producer.transitions.added()[1])
         except ReplyLost:
-            producer.named = False  # the server may come back as another one
-            if not self.lost:
-                self.lost, self._lost_at = True, (time.monotonic(), time.time())
+            self._lose()
             raise
         except ReplyError as error:
             if error.code == "STALE":
-                producer.renew()
+                self._producer.renew()
+                if self.lost:
+                    raise self.unconfirmed() from error
             raise
+        return [_sent(task, each) for task, each in zip(self.tasks, ids, strict=False)]
+
+    def again(self) -> list[Sent]:
+        """Repeat it, and return the reply.
+
+        Raises:
+            Unconfirmed: it was too long ago.
+        """
+        if self.lost and self._elapsed() > REPEAT_MOST:
+            raise self.unconfirmed()
+        self._post()
+        return self.reply()
 
     def unconfirmed(self) -> Unconfirmed:
         """The error of a send that was given up after its reply was lost."""
-        what = "a task" if self._tasks == 1 else f"{self._tasks} tasks"
+        what = "a task" if len(self.tasks) == 1 else f"{len(self.tasks)} tasks"
         return Unconfirmed(
             f"the reply to a send was lost, and the server did not give it again: {what} may have been accepted, or not",
             hint="A task with a unique key can be sent again without harm.",
         )
 
+    def _post(self) -> None:
+        if not self._producer.named:
+            self._producer.announce()
+        try:
+            self._producer.transitions.post_add(*self._call)
+        except ReplyLost:
+            self._lose()
+            raise
+
+    def _lose(self) -> None:
+        self.lost = True
+        self._producer.named = False  # the server may come back as another one
+
     def _elapsed(self) -> float:
-        """Seconds since the first reply was lost; a machine that slept meanwhile stops one clock, a person may set the other."""
-        monotonic, wall = self._lost_at
+        """Seconds since it was first sent; a machine that slept meanwhile stops one clock, a person may set the other."""
+        monotonic, wall = self._since
         return max(time.monotonic() - monotonic, time.time() - wall)
-
-
-class _Room:
-    """Waits for room in a full queue: room is made by endings, so it follows their history instead of asking again and again."""
-
-    def __init__(self, producer: Producer, full: Full, stop: threading.Event) -> None:
-        self._producer = producer
-        self._full = full
-        self._stop = stop
-        self._ended = producer.transitions.keys["ended"]
-        self._last: bytes | None = None
-        self._since = self._noted = 0.0
-
-    def found(self) -> None:
-        """There was room."""
-        self._since = 0.0
-
-    def wait(self) -> None:
-        """Wait until it is worth trying again.
-
-        Raises:
-            QueueFull: there is no waiting for room, or not any more.
-        """
-        now = time.monotonic()
-        if not self._since:
-            self._since = self._noted = now
-        over = self._full.deadline is not None and now >= self._full.deadline
-        if not self._full.wait or over or self._stop.is_set():
-            queue = self._producer.transitions.keys.queue
-            raise QueueFull(
-                f"queue {queue} is full: it holds {self._full.bound} tasks",
-                ids=[],
-                hint="Start more workers, raise queue.max_size, or wait for room (on_full: block).",
-            )
-        self._note(now)
-        waiting(self._follow, self._producer.wait, stop=self._stop)
-
-    def _follow(self) -> None:
-        newest = ("XREVRANGE", self._ended, "+", "-", "COUNT", 1)
-        if self._last is None:  # what ended before this is known only to a further try
-            found = self._producer.link.call(*newest)
-        else:
-            block = _ROOM_BLOCK
-            if self._full.deadline is not None:
-                block = max(0.001, min(block, self._full.deadline - time.monotonic()))
-            read = ("XREAD", "COUNT", 1, "BLOCK", max(1, int(block * 1000)), "STREAMS", self._ended, self._last)
-            error, found = self._producer.link.batch([read, newest], block=block)
-            for reply in (error, found):
-                if isinstance(reply, Exception):
-                    raise reply
-            self._stop.wait(random.uniform(0, _ROOM_PAUSE))  # noqa: S311 - keeps many senders from coming at once
-        self._last = found[0][0] if found else b"0-0"
-
-    def _note(self, now: float) -> None:
-        if now - self._since >= _NOTE_AFTER and (self._noted == self._since or now - self._noted >= _NOTE_EVERY):
-            self._noted = now
-            queue = self._producer.transitions.keys.queue
-            _log.warning("queue %s is full; waiting for room since %s", queue, duration(round(now - self._since)))
 
 
 class Lanes:
@@ -292,10 +279,37 @@ def _chunks(tasks: Iterable[Prepared[Any]]) -> Iterator[list[Prepared[Any]]]:
     chunk: list[Prepared[Any]] = []
     size = 0
     for task in tasks:
-        if chunk and (len(chunk) == CHUNK_TASKS or size + len(task.args) > CHUNK_BYTES):
+        size += len(task.args)
+        if size > CHUNK_BYTES and chunk:
+            yield chunk
+            chunk, size = [], len(task.args)
+        chunk.append(task)
+        if len(chunk) == CHUNK_TASKS:
             yield chunk
             chunk, size = [], 0
-        chunk.append(task)
-        size += len(task.args)
     if chunk:
         yield chunk
+
+
+@functools.lru_cache(256)
+def _head(form: Form, many: int) -> Words:
+    return words((many, *form.argv))
+
+
+def _packed(tasks: Sequence[Prepared[Any]]) -> Sequence[Words]:
+    """Tasks as `add.lua` takes them: those that differ in their arguments alone share all the rest."""
+    if len(tasks) == 1:
+        [task] = tasks
+        return _head(task.form, 1), words((task.args,))
+    parts: list[Words] = []
+    for form, alike in groupby(tasks, _form):
+        args = [task.args for task in alike]
+        parts += _head(form, len(args)), words(args)
+    return parts
+
+
+_form = attrgetter("form")
+
+
+def _sent(task: Prepared[Any], id_: str) -> Sent:
+    return Sent(id_[1:], False, task.form.name) if id_[0] == "=" else Sent(id_, True, task.form.name)

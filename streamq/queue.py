@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamq.errors import QueueFull, ServerError, Unconfirmed, UsageError
 from streamq.keys import LETTERS, Keys, is_id, is_name
-from streamq.producer import Full, Lanes, Sent
+from streamq.producer import Lanes, Sent
+from streamq.room import Full
 from streamq.server.endpoint import Endpoint
 from streamq.server.patience import waiting
 from streamq.server.reply import ReplyLost
@@ -115,7 +116,8 @@ class Queue:
         """
         sent: list[Sent] = []
         try:
-            sent.extend(self.send_each(tasks, on_full=on_full, timeout=timeout, stop=stop))
+            for accepted in self._send(tasks, self._when_full(on_full, timeout), stop, ahead=True):
+                sent += accepted
         except (QueueFull, ServerError) as error:
             error.ids = [each.id for each in sent]
             raise
@@ -137,11 +139,15 @@ class Queue:
 
         Arguments and errors are those of `send_many`.
         """
-        full = self._when_full(on_full, timeout)
+        for accepted in self._send(tasks, self._when_full(on_full, timeout), stop, ahead=False):
+            yield from accepted
+
+    def _send(
+        self, tasks: Iterable[Prepared[Any]], full: Full, stop: threading.Event | None, *, ahead: bool
+    ) -> Iterator[list[Sent]]:
         lane = self._lanes.take()
         try:
-            for accepted in lane.send(tasks, full, stop=stop):
-                yield from accepted
+            yield from lane.send(tasks, full, stop=stop, ahead=ahead)
         finally:
             self._lanes.give(lane)
 

@@ -105,8 +105,11 @@ def expand_ids(ranges: str) -> list[str]:
         if text.startswith("="):
             ids.append(text)
             continue
-        first, more = text.rsplit("+", 1)
-        prefix, _, low = first.rpartition("-")
+        first, _, more = text.partition("+")
+        if more == "0":
+            ids.append(first)
+            continue
+        prefix, low = first.split("-")
         ids += [f"{prefix}-{seq}" for seq in range(int(low), int(low) + int(more) + 1)]
     return ids
 

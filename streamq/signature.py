@@ -107,6 +107,20 @@ def struct_of(signature: Signature) -> type[Arguments]:
     return typing.cast("type[Arguments]", struct)
 
 
+def call_struct_of(signature: Signature) -> type[msgspec.Struct]:
+    """Return a struct whose fields are the parameters, unchecked, for calls by position: it leaves out what is not given."""
+    positional: list[Any] = []
+    by_name: list[Any] = []
+    rename = {}
+    for index, parameter in enumerate(signature.parameters):
+        field = f"p{index}"
+        rename[field] = parameter.name
+        unset = () if parameter.default is inspect.Parameter.empty else (msgspec.UNSET,)
+        (by_name if parameter.is_keyword else positional).append((field, Any, *unset))
+    keywords = msgspec.defstruct("Keywords", by_name, rename=rename, kw_only=True)
+    return msgspec.defstruct("Call", positional, bases=(keywords,), rename=rename, gc=False)
+
+
 def encode_hook(value: object) -> object:
     """JSON of what msgspec does not know: a path is its text."""
     if isinstance(value, PurePath):

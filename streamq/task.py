@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
-from streamq.prepared import Delivery, Options, Prepared, prepare, resolve
+from streamq.prepared import Options, Prepared, form_of, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -46,7 +46,7 @@ class Task(Generic[P, R]):
         self.app = app
         self.definition = definition
         self._options: Options = options or {}
-        self._delivery: Delivery = resolve(self._options)
+        self._form = form_of(definition.name, resolve(self._options))
         functools.update_wrapper(self, definition.function, updated=())
 
     @property
@@ -79,7 +79,7 @@ class Task(Generic[P, R]):
         Raises:
             InvalidTask: the arguments do not fit the function's signature, or are no JSON.
         """
-        return prepare(self.definition.name, self.definition.encode(args, kwargs), self._delivery)
+        return Prepared(self._form, self.definition.encode(args, kwargs))
 
     def options(self, **options: Unpack[Options]) -> Task[P, R]:
         """Return the task with other options of sending, on top of those that it has; the task itself is not changed.

@@ -14,7 +14,7 @@ from streamq.keys import GROUP, LETTERS, STREAMS, Keys
 from streamq.replies import Handed, Held, Reaped, Remains, Swept, Taken
 from streamq.scripts import load
 from streamq.server.reply import ReplyError
-from streamq.server.resp import Words, joined, packet, words
+from streamq.server.resp import Words, packet, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ class Transitions:
         self.history = history
         self._heads: dict[str, list[str | int]] = {}
         #: The arguments of the call of `add` that is under way.
-        self._adding = Words(0, b"")
+        self._adding: Sequence[Words] = ()
 
     def command(self, name: str, args: Iterable[str | bytes | float], more_keys: Sequence[str] = ()) -> list[Any]:
         """The EVALSHA command of a script, to be sent with others in one packet."""
@@ -108,10 +108,10 @@ class Transitions:
 
     # Accepting
 
-    def post_add(self, lane: str, number: int, bound: int, tasks: Words) -> None:
+    def post_add(self, lane: str, number: int, bound: int, tasks: Iterable[Words]) -> None:
         """Sends tasks to be added, in the form that `add.lua` tells; `added` must be called next."""
-        self._adding = joined((words((lane, number, bound)), tasks))
-        self.link.post(packet(joined((self._add_head, self._adding))))
+        self._adding = words((lane, str(number), str(bound))), *tasks
+        self.link.post(packet((self._add_head, *self._adding)))
 
     def added(self) -> tuple[bool, str]:
         """What became of the tasks that were posted.
@@ -126,7 +126,7 @@ class Transitions:
             if error.code != "NOSCRIPT":
                 raise
             whole = words(("EVAL", load("add").source, *self.command("add", ())[2:]))
-            self.link.post(packet(joined((whole, self._adding))))
+            self.link.post(packet((whole, *self._adding)))
             state, ids = self.link.reply()
         return state == b"again", ids.decode()
 

@@ -107,7 +107,7 @@ def parse(address: str, fields: list[bytes]) -> Task:
         Malformed: the entry is no task; the error says why.
     """
     if len(fields) == 4 and fields[0] == b"task" and fields[2] == b"args":  # noqa: PLR2004 - the common case, two pairs
-        return Task(address, address, _name(fields[1]), _object(fields[3]))
+        return Task(address, address, _name(fields[1]), check_args(fields[3]))
     if sum(map(len, fields)) > ENTRY_MOST:
         raise Malformed(f"the entry has {sum(map(len, fields))} bytes, at most {ENTRY_MOST} are taken")
     values = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -118,7 +118,7 @@ def parse(address: str, fields: list[bytes]) -> Task:
     for required in (b"task", b"args"):
         if required not in values:
             raise Malformed(f"the entry has no field '{required.decode()}'")
-    name, args = _name(values.pop(b"task")), _object(values.pop(b"args"))
+    name, args = _name(values.pop(b"task")), check_args(values.pop(b"args"))
     known: dict[str, Any] = {"id": address, "extra": {}}
     for field, raw in values.items():
         if field in _FIELDS:
@@ -147,19 +147,18 @@ def name_of(fields: list[bytes]) -> str:
 
 def entry_fields(
     name: str,
-    args: bytes,
     *,
     timeout_ms: int | None = None,
     max_deliveries: int | None = None,
     key: str | None = None,
     trace: str | None = None,
-) -> list[str | bytes | int]:
-    """Return the fields of an entry to send; what is default is left out.
+) -> list[str | int]:
+    """Return the fields of an entry to send, up to `args`, whose value comes last; what is default is left out.
 
     Raises:
-        InvalidTask: a value is too long or out of range, or the arguments are no JSON object.
+        InvalidTask: a value is too long or out of range.
     """
-    fields: list[str | bytes | int] = ["task", check_name(name), "args", _object(args)]
+    fields: list[str | int] = ["task", check_name(name)]
     if timeout_ms is not None:
         fields += "timeout", _in_range("timeout", timeout_ms, MS_MOST)
     if max_deliveries is not None:
@@ -170,7 +169,7 @@ def entry_fields(
         if not _TRACE.fullmatch(trace):
             raise InvalidTask(f"trace: {trace!r} is no W3C traceparent")
         fields += "trace", trace
-    return fields
+    return [*fields, "args"]
 
 
 def check_name(name: str) -> str:
@@ -182,6 +181,30 @@ def check_name(name: str) -> str:
     if not _is_task_name(name):
         raise InvalidTask(f"{name[:NAME_MOST]!r} is no name of a task", hint=f"A name has 1 to {NAME_MOST} printable characters.")
     return name
+
+
+def check_args(raw: bytes) -> bytes:
+    """Return arguments that are a JSON object which every reader understands alike; a handler's decoder judges its members.
+
+    Raises:
+        Malformed: they are not.
+    """
+    if len(raw) > ARGS_MOST:
+        raise Malformed(
+            f"field 'args' has {len(raw)} bytes of JSON, at most {ARGS_MOST} are taken",
+            hint="Write what is large to a file or a store, and send where it is.",
+        )
+    try:
+        members = _decode_object(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"field 'args': expected a JSON object: {error}") from None
+    except RecursionError:
+        raise Malformed(_TOO_DEEP) from None
+    if len(raw) > 2 * DEPTH_MOST and raw.count(b"[") + raw.count(b"{") > DEPTH_MOST and _is_deeper(members, DEPTH_MOST):
+        raise Malformed(_TOO_DEEP)
+    if raw.count(b":") != len(members):  # else no text holds a colon, no object lies in another one, and no key was lost
+        _name_twice(raw.decode())
+    return raw
 
 
 def _check_key(key: str) -> str:
@@ -205,26 +228,6 @@ def _name(raw: bytes) -> str:
     if not _is_task_name(name):
         raise Malformed(f"field 'task': expected a name of 1 to {NAME_MOST} printable characters")
     return name
-
-
-def _object(raw: bytes) -> bytes:
-    """Arguments that are a JSON object which every reader understands alike; a handler's decoder judges its members."""
-    if len(raw) > ARGS_MOST:
-        raise Malformed(
-            f"field 'args' has {len(raw)} bytes of JSON, at most {ARGS_MOST} are taken",
-            hint="Write what is large to a file or a store, and send where it is.",
-        )
-    try:
-        members = _decode_object(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"field 'args': expected a JSON object: {error}") from None
-    except RecursionError:
-        raise Malformed(_TOO_DEEP) from None
-    if raw.count(b"[") + raw.count(b"{") > DEPTH_MOST and _is_deeper(members, DEPTH_MOST):
-        raise Malformed(_TOO_DEEP)
-    if raw.count(b":") != len(members):  # else no text holds a colon, no object lies in another one, and no key was lost
-        _name_twice(raw.decode())
-    return raw
 
 
 _TOO_DEEP: Final = f"field 'args': the JSON is nested more than {DEPTH_MOST} deep"

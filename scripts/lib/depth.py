@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from streamq.keys import Keys
 from streamq.prepared import PLAIN, Prepared, prepare, resolve
-from streamq.producer import Full, Producer
+from streamq.producer import Producer
 from streamq.replies import Handed
+from streamq.room import Full
 from streamq.server.endpoint import Endpoint
 from streamq.transitions import PARK_MOST, Bury, Park, Transitions
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from streamq.errors import ServerUnreachable, ServerUnusable, StreamqError
 from streamq.server.dial import CERTIFICATE, dial
@@ -48,6 +48,8 @@ class Link:
         self._receiver: Receiver
         self._limit = timeout
         self._used = 0.0
+        #: Replies that are under way.
+        self._due = 0
         self._pid = 0
 
     def call(self, *args: Argument) -> Reply:
@@ -60,10 +62,26 @@ class Link:
             ServerUnusable: what answers cannot serve.
             MemoryFull, CannotPersist: the server takes nothing new at the moment.
         """
-        [reply] = self._exchange(pack([args]), 1, self.timeout)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        self._send(pack([args]), 1, self.timeout)
+        return self._answer()
+
+    def post(self, packet: bytes) -> None:
+        """Send one command that is packed already; `reply` must be called next, or its reply is forgotten.
+
+        Raises:
+            ServerError: as `call`.
+        """
+        self._send(packet, 1, self.timeout)
+
+    def reply(self) -> Reply:
+        """Return the reply to the command that was posted.
+
+        Raises:
+            StreamqError: as `call`.
+        """
+        if self._pid != os.getpid():
+            raise ReplyLost("the process was forked while a reply was under way")
+        return self._answer()
 
     def batch(self, commands: Sequence[Sequence[Argument]], *, block: float = 0.0) -> list[Reply]:
         """Send commands in one packet and return their replies in order; an error reply is a `StreamqError` in its place.
@@ -87,10 +105,8 @@ class Link:
         Raises:
             StreamqError: as `call`.
         """
-        [reply] = self._exchange(pack([args]), 1, block + self.timeout)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        self._send(pack([args]), 1, block + self.timeout)
+        return self._answer()
 
     def connect(self) -> None:
         """Connect now, where that has not been done: what is wrong with the address shows before anything is sent.
@@ -104,6 +120,7 @@ class Link:
     def close(self) -> None:
         """Close the connection; the next call makes a new one."""
         close, self._close = self._close, None
+        self._due = 0
         if close is not None:
             close()
 
@@ -111,36 +128,60 @@ class Link:
         self.close()  # a link that was dropped, as those of the parent are after a fork
 
     def _exchange(self, packet: bytes, count: int, limit: float) -> list[Reply]:
-        """Connect where needed, send a packet and return its replies."""
-        if self._close is None or self._pid != os.getpid() or (time.monotonic() - self._used > _IDLE and self._was_closed()):
-            self._open()
-        return self._transfer(packet, count, limit)
+        """Send a packet and return its replies."""
+        self._send(packet, count, limit)
+        return self._receive()
 
-    def _transfer(self, packet: bytes, count: int, limit: float) -> list[Reply]:
-        """Send a packet and return its replies; whatever interrupts this closes the connection, or later replies would shift."""
+    def _answer(self) -> Reply:
+        """The one reply that is due."""
+        [reply] = self._receive()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def _send(self, packet: bytes, count: int, limit: float) -> None:
+        """Connect where needed, and send a packet that so many replies are due to."""
+        if (
+            self._close is None
+            or self._due  # somebody did not wait for a reply, which nobody must take for his own
+            or self._pid != os.getpid()
+            or (time.monotonic() - self._used > _IDLE and self._was_closed())
+        ):
+            self._open()
+        self._put(packet, count, limit)
+
+    def _put(self, packet: bytes, count: int, limit: float) -> None:
         try:
             if limit != self._limit:
                 self._socket.settimeout(limit)
                 self._limit = limit
+            self._due = count
             self._socket.sendall(packet)
-            replies = self._receiver.receive(count)
-        except TimeoutError as error:
-            self.close()
-            raise ReplyLost(f"{self.endpoint.masked} did not answer in {limit:g} s") from error
-        except OSError as error:
-            self.close()
+        except BaseException as error:  # noqa: BLE001 - raised again
+            self._give_up(error)
+
+    def _receive(self) -> list[Reply]:
+        try:
+            replies = self._receiver.receive(self._due)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            self._give_up(error)
+        self._due = 0
+        self._used = time.monotonic()
+        return replies
+
+    def _give_up(self, error: BaseException) -> NoReturn:
+        """Whatever interrupts an exchange closes the connection, or later replies would shift."""
+        self.close()
+        if isinstance(error, TimeoutError):
+            raise ReplyLost(f"{self.endpoint.masked} did not answer in {self._limit:g} s") from error
+        if isinstance(error, OSError):
             raise ReplyLost(f"the connection to {self.endpoint.masked} broke: {error.strerror or error}") from error
-        except ProtocolError as error:
-            self.close()
+        if isinstance(error, ProtocolError):
             raise ServerUnusable(
                 f"{self.endpoint.masked} answers, but not as Redis does: {error}",
                 hint="is it the right port? rediss:// is for servers with TLS",
             ) from error
-        except BaseException:
-            self.close()
-            raise
-        self._used = time.monotonic()
-        return replies
+        raise error
 
     def _was_closed(self) -> bool:
         """Whether the server has closed a connection that is not in use: nothing is due, so anything to read is its end."""
@@ -165,7 +206,8 @@ class Link:
         """Log in and give the connection its name, and see at once whether what answers is a Redis that can serve a queue."""
         greeting = [*login, ("COMMAND", "INFO", "XAUTOCLAIM"), ("CLIENT", "SETNAME", self.name)]
         try:
-            *logged_in, command, _ = self._transfer(pack(greeting), len(greeting), self.timeout)
+            self._put(pack(greeting), len(greeting), self.timeout)
+            *logged_in, command, _ = self._receive()
         except ReplyLost as error:
             is_secured = self.endpoint.masked.startswith("rediss://")
             refused = is_secured and "ALERT" in (getattr(error.__cause__, "reason", None) or "")

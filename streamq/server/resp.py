@@ -30,6 +30,25 @@ def pack(commands: Iterable[Sequence[Argument]]) -> bytes:
     return b"".join([_pack(tuple(args)) for args in commands])
 
 
+#: Arguments of a command that are packed already, to be put together with others: how many, and their bytes.
+Words = tuple[int, bytes]
+
+
+def words(args: Sequence[Argument]) -> Words:
+    """Arguments, packed."""
+    packed = _pack(tuple(args))
+    return len(args), packed[packed.index(b"\n") + 1 :]
+
+
+def packet(parts: Iterable[Words]) -> bytes:
+    """The packet of one command whose arguments are packed already."""
+    total, chunks = 0, []
+    for many, packed in parts:
+        total += many
+        chunks.append(packed)
+    return b"*%d\r\n%b" % (total, b"".join(chunks))
+
+
 class Receiver:
     """Reads the replies of one socket.
 

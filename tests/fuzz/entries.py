@@ -76,7 +76,7 @@ def _check_arguments(raw: bytes) -> None:
 def _check_sent_again(task: wire.Task) -> None:
     """What is a task on the way in is one on the way out."""
     options: dict[str, Any] = {"timeout_ms": task.timeout_ms, "max_deliveries": task.max_deliveries}
-    again = wire.entry_fields(task.name, task.args, key=task.key, trace=task.trace, **options)
+    again = [*wire.entry_fields(task.name, key=task.key, trace=task.trace, **options), wire.check_args(task.args)]
     stored = [field if isinstance(field, bytes) else str(field).encode() for field in again]
     twin = wire.parse(ADDRESS, stored)
     assert (twin.name, twin.args, twin.key, twin.trace) == (task.name, task.args, task.key, task.trace)

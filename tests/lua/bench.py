@@ -11,6 +11,7 @@ from streamq.replies import Handed
 from streamq.server.connect import Link
 from streamq.transitions import Bury, Park, ParkKind, Transitions
 from tests.conftest import wait_until
+from tests.lua import adding
 from tests.lua.servers import Server
 from tests.lua.state import State, changes, state_of
 
@@ -42,14 +43,13 @@ class Bench:
 
     def send(self, *heads: str, bound: int = 0, **fields: str | bytes) -> list[str]:
         """Add one task a head, all with the same fields; returns their ids."""
-        flat: list[str | bytes] = []
-        for name, value in {"task": "image", "args": "{}", **fields}.items():
-            flat += [name, value]
+        flat = [text for pair in {"task": "image", "args": "{}", **fields}.items() for text in pair]
         self.number += 1
-        tasks: list[str | bytes | int] = []
-        for head in heads:
-            tasks += [head, len(flat), *flat]
-        return self.run.add(self.lane, self.number, bound, tasks)[1]
+        return self.add(self.lane, self.number, bound, [value for head in heads for value in adding.task(head, *flat)])[1]
+
+    def add(self, lane: str, number: int, bound: int, tasks: adding.Arguments) -> tuple[bool, list[str]]:
+        """Make one call of `add`; returns whether it is the answer to an earlier one, and the ids."""
+        return adding.add(self.run, lane, number, bound, tasks)
 
     def take(self, consumer: str = "w1-a", want: int = 10, due_first: int = 5, order: str = "hdl") -> list[Handed]:
         """Take until there is nothing that another call would bring at once."""

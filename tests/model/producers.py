@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import NamedTuple
 
 import hypothesis.strategies as st
 import pytest
 
 from streamq.server.reply import MemoryFull, ReplyError
+from tests.lua.adding import Arguments, add, task
 from tests.model.base import LOSSES, WHICH, Base, Loss, one_of, step
 from tests.model.clock import UNIT_MS
 from tests.model.model import Lane, Task
@@ -36,13 +38,16 @@ SPECS = st.builds(
 BULK = st.lists(SPECS, min_size=1, max_size=8)
 
 
-def _args(specs: list[Spec]) -> list[str | bytes | int]:
-    args: list[str | bytes | int] = []
-    for letter, delay, expires, key in specs:
+def _args(specs: list[Spec]) -> Arguments:
+    """Specs as `add` takes them, neighbours that are alike together."""
+    args: Arguments = []
+    for (letter, delay, expires, key), alike in groupby(specs):
         due = f"+{delay * UNIT_MS}" if delay else ""
         late = f"+{expires * UNIT_MS}" if expires else ""
-        flat = ["task", "image", "args", "{}", *(("key", key) if key else ())]
-        args += [f"{letter};{due};{late};{'u' if key else ''}" if due or late or key else letter, len(flat), *flat]
+        head = f"{letter};{due};{late};{'u' if key else ''}" if due or late or key else letter
+        first = task(head, "task", "image", *(("key", key) if key else ()), "args", "{}")
+        more = len(list(alike)) - 1
+        args += [1 + more, *first[1:], *["{}"] * more]
     return args
 
 
@@ -79,9 +84,9 @@ class Producers(Base):
         args = _args(specs)
         if self.full:
             with pytest.raises(MemoryFull):
-                self.run.add(name, number, bound, args)
+                add(self.run, name, number, bound, args)
             return
-        again, ids = self.run.add(name, number, bound, args)
+        again, ids = add(self.run, name, number, bound, args)
         assert not again, f"number {number} of {name} was taken for {self.model.lanes.get(name)}"
         self._accepted(specs, bound, ids)
         self.model.lanes[name] = Lane(number, bound, args, ids, self.model.now)
@@ -105,10 +110,10 @@ class Producers(Base):
         """A producer that has not seen its last answer sends again, and gets it; a send that is long past is refused."""
         name = one_of(sorted(self.model.lanes), lane)
         last = self.model.lanes[name]
-        reply = self.run.add(name, last.number, last.bound, last.args)
+        reply = add(self.run, name, last.number, last.bound, last.args)
         assert reply == (True, last.ids), f"a repeated send was answered by {reply}, the first by {last.ids}"
         with pytest.raises(ReplyError, match="STALE"):
-            self.run.add(name, last.number - back, last.bound, last.args)
+            add(self.run, name, last.number - back, last.bound, last.args)
 
     @step(lambda self: not self.full, specs=BULK, lane=WHICH, loss=LOSSES)
     def send_and_lose_the_reply(self, specs: list[Spec], lane: int, loss: Loss) -> None:
@@ -116,7 +121,7 @@ class Producers(Base):
         name, number = self._lane(lane)
         args = _args(specs)
         executed = self.lose("add", (name, number, BOUNDS[0], *args), loss)
-        again, ids = self.run.add(name, number, BOUNDS[0], args)
+        again, ids = add(self.run, name, number, BOUNDS[0], args)
         assert again == executed, f"number {number} of {name}: executed {executed}, answered again {again}"
         self._accepted(specs, BOUNDS[0], ids)
         self.model.lanes[name] = Lane(number, BOUNDS[0], args, ids, self.model.now)

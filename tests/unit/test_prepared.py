@@ -39,7 +39,7 @@ def test_a_prepared_task_is_what_the_script_reads() -> None:
     task: Prepared[object] = prepare(
         "t", b"{}", resolve({"unique": "k", "timeout": "2s", "max_deliveries": 3, "priority": "high"})
     )
-    assert task.argv == ("h;;;u", 10, "task", "t", "args", b"{}", "timeout", 2000, "max", 3, "key", "k")
+    assert task.form.argv == ("h;;;u", 9, "task", "t", "timeout", 2000, "max", 3, "key", "k", "args")
     assert (task.name, task.args, task.priority) == ("t", b"{}", "high")
 
 

@@ -183,7 +183,7 @@ def test_waiting_asks_the_server_nothing(app: App, client: redis.Redis, keys: Ke
     jobs = [app.send("t") for _ in range(50)]
     seen: list[str] = []
     with client.monitor() as monitor:  # type: ignore[no-untyped-call]
-        futures = [job._waiters.add(job.id) for job in jobs]
+        futures = [job._home.waiters.add(job.id) for job in jobs]
         while sum(command.startswith("XREAD ") for command in seen) < 4:
             command = monitor.next_command()["command"]
             if keys.prefix in command:
@@ -192,7 +192,7 @@ def test_waiting_asks_the_server_nothing(app: App, client: redis.Redis, keys: Ke
     assert reads[3] - reads[1] == 2, f"after everything was looked up once, only the history is read: {seen[reads[1] :]}"
     assert sum(command.startswith("EVALSHA") for command in seen) <= 50
     for job, future in zip(jobs, futures, strict=True):
-        job._waiters.forget(job.id, future)
+        job._home.waiters.forget(job.id, future)
 
 
 def test_an_end_between_two_looks_is_not_missed(app: App, server: str, queue_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,8 +238,8 @@ def test_no_end_is_missed_when_the_history_is_too_short(
     monkeypatch.setattr("streamq.waiters._QUIET", 1e9)
     app = make_app(worker__history=3)
     jobs = app.send_many("t", [{}] * 30)
-    futures = [job._waiters.add(job.id) for job in jobs]
-    wait_until(lambda: jobs[0]._waiters._follower is not None, "the history is followed")
+    futures = [job._home.waiters.add(job.id) for job in jobs]
+    wait_until(lambda: jobs[0]._home.waiters._follower is not None, "the history is followed")
     with app.queue.transitions() as transitions:
         cancels = [transitions.command("cancel", [job.id, 3, "somebody"]) for job in jobs]
         transitions.run("cancel", "d1-0", 3, "somebody")
@@ -256,8 +256,8 @@ def test_waiters_survive_the_loss_of_their_connections(app: App, server: str, qu
         return n
 
     jobs = app.enqueue_many(handler.prepare(n) for n in range(20))
-    futures = [job._waiters.add(job.id) for job in jobs]
-    wait_until(lambda: jobs[0]._waiters._follower is not None, "the history is followed")
+    futures = [job._home.waiters.add(job.id) for job in jobs]
+    wait_until(lambda: jobs[0]._home.waiters._follower is not None, "the history is followed")
     with TinyWorker(server, queue_name, app.registry) as worker:
         for future in futures:
             for found in client.client_list():
@@ -280,7 +280,7 @@ def test_a_closed_app_fails_whoever_still_waits(app: App) -> None:
 
     waiter = threading.Thread(target=wait)
     waiter.start()
-    wait_until(lambda: job._waiters._waiting, "somebody waits")
+    wait_until(lambda: job._home.waiters._waiting, "somebody waits")
     app.close()
     waiter.join()
     assert len(failed) == 1
@@ -295,8 +295,8 @@ def test_a_forked_child_waits_for_itself(app: App, server: str, queue_name: str)
         return n
 
     first, second = handler.enqueue(1), handler.enqueue(2)
-    future = first._waiters.add(first.id)
-    wait_until(lambda: first._waiters._follower is not None, "the history is followed")
+    future = first._home.waiters.add(first.id)
+    wait_until(lambda: first._home.waiters._follower is not None, "the history is followed")
     child = os.fork()
     if child == 0:
         status = 1

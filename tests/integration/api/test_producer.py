@@ -15,7 +15,7 @@ import pytest
 from streamq import App, QueueFull, ServerUnreachable, Unconfirmed, producer
 from streamq.keys import Keys
 from streamq.prepared import Prepared, prepare, resolve
-from streamq.producer import CHUNK_TASKS
+from streamq.producer import CHUNK_TASKS, Sent
 from streamq.server import embedded
 from streamq.server.reply import MemoryFull, ReplyError
 from tests.conftest import wait_until
@@ -197,7 +197,7 @@ def test_a_unique_key_gives_the_task_that_holds_it(app: App, client: redis.Redis
     unique = prepare("t", b'{"n":0}', resolve({"unique": "k"}))
     first = app.queue.send(unique)
     assert first.is_new
-    assert app.queue.send(unique) == (first.id, False)
+    assert app.queue.send(unique) == Sent(first.id, is_new=False, task="t")
     many = app.queue.send_many([numbered(1), unique, numbered(2)])
     assert [sent.is_new for sent in many] == [True, False, True]
     assert many[1].id == first.id

@@ -158,6 +158,8 @@ def _against(options: argparse.Namespace, place: Place, folder: Path) -> int:
     report.show([row], console)
     for text in (worse := against.costs_more(figures)):
         console.print(f"[red]costs more than 10%:[/] {text}", highlight=False)
+    if not worse:
+        console.print(f"nothing costs more than 10% over {options.against}", highlight=False)
     return 1 if worse else 0
 
 

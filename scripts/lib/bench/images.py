@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -136,13 +137,8 @@ def streamq(folder: Path, *arguments: str, environment: Mapping[str, str] | None
 
 
 def backends() -> tuple[str, ...]:
-    """What the setting `images.backend` may be here, the default left out; none where there is no such setting or no library."""
-    from importlib.util import find_spec
-
-    from streamq.config import load
-
-    has_setting = hasattr(load(None, {}).images, "backend")
-    return ("vips",) if has_setting and find_spec("pyvips") else ()
+    """What the setting `images.backend` may be here, the default left out; none where its library is not installed."""
+    return ("vips",) if find_spec("pyvips") else ()
 
 
 def start_up(folder: Path, runs: int) -> dict[str, Callable[[], dict[str, float]]]:

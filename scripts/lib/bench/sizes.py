@@ -12,7 +12,7 @@ class Sizes:
     """Numbers of tasks where nothing else is said."""
 
     empty: int = 200_000
-    burn: int = 20_000
+    burn: int = 50_000
     hash: int = 3_000
     single: int = 20_000
     bulk: int = 200_000

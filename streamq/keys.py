@@ -7,8 +7,8 @@ Nothing else in streamq spells out a key.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from typing import Final, Literal
 
 Priority = Literal["high", "default", "low"]
@@ -74,7 +74,7 @@ def sent_ms(task_id: str) -> int:
 
 def new_consumer(worker: str) -> str:
     """A name for one incarnation of one worker process: people see `worker1`, the group sees `worker1-5f0c9a41`."""
-    return f"{worker}-{secrets.token_hex(4)}"
+    return f"{worker}-{os.urandom(4).hex()}"
 
 
 def worker_of(consumer: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import random
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     import threading
 
     from streamq.transitions import Transitions
-
-_log = logging.getLogger("streamq.producer")
 
 #: How long a sender that waits for room sleeps at most, in seconds, and how long it pauses at most before it asks again.
 _ROOM_BLOCK, _ROOM_PAUSE = 1.0, 0.02
@@ -90,10 +86,16 @@ class Room:
             for reply in (error, found):
                 if isinstance(reply, Exception):
                     raise reply
+            import random
+
             self._stop.wait(random.uniform(0, _ROOM_PAUSE))  # noqa: S311 - keeps many senders from coming at once
         self._last = found[0][0] if found else b"0-0"
 
     def _note(self, now: float) -> None:
         if now - self._since >= _NOTE_AFTER and (self._noted == self._since or now - self._noted >= _NOTE_EVERY):
+            import logging  # 3 ms that a sender who never waits does not pay
+
             self._noted = now
-            _log.warning("queue %s is full; waiting for room since %s", self._queue, duration(round(now - self._since)))
+            logging.getLogger("streamq.producer").warning(
+                "queue %s is full; waiting for room since %s", self._queue, duration(round(now - self._since))
+            )

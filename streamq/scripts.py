@@ -11,9 +11,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
+_FOLDER = Path(__file__).with_name("lua")
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
 _KEY = re.compile(r"\bK(?:\.(\w+)|\['([\w:]+)'\])")
 _COMMENT = re.compile(r"[ \t]*--[^\n]*")
@@ -32,8 +33,7 @@ class Script(NamedTuple):
 @functools.cache
 def names() -> tuple[str, ...]:
     """The names of all transitions."""
-    files = (resources.files("streamq") / "lua").iterdir()
-    return tuple(sorted(each.name.removesuffix(".lua") for each in files if each.name.endswith(".lua")))
+    return tuple(sorted(each.stem for each in _FOLDER.glob("*.lua")))
 
 
 @functools.cache
@@ -43,7 +43,6 @@ def load(name: str) -> Script:
     Raises:
         FileNotFoundError: there is no such transition, or it includes a part that is not there.
     """
-    folder = resources.files("streamq") / "lua"
     seen: set[str] = set()
 
     def include(match: re.Match[str]) -> str:
@@ -51,7 +50,7 @@ def load(name: str) -> Script:
         if part in seen:
             return ""
         seen.add(part)
-        return expand((folder / "include" / f"{part}.lua").read_text())
+        return expand((_FOLDER / "include" / f"{part}.lua").read_text())
 
     def expand(text: str) -> str:
         return _INCLUDE.sub(include, text)
@@ -61,6 +60,6 @@ def load(name: str) -> Script:
     def number(match: re.Match[str]) -> str:
         return f"KEYS[{keys.setdefault(match[1] or match[2], len(keys) + 1)}]"
 
-    source = _COMMENT.sub("", expand((folder / f"{name}.lua").read_text()))
+    source = _COMMENT.sub("", expand((_FOLDER / f"{name}.lua").read_text()))
     source = re.sub(r"\n{2,}", "\n", _KEY.sub(number, source)).replace("FIXED_KEYS", str(len(keys)))
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), tuple(keys))

@@ -71,7 +71,8 @@ def sections() -> dict[str, type[Section]]:
         parts = key.split(".")[:-1]
         for depth in range(1, len(parts) + 1):
             parent, name = ".".join(parts[: depth - 1]), ".".join(parts[:depth])
-            found.setdefault(name, get_type_hints(found[parent])[parts[depth - 1]])
+            if name not in found:
+                found[name] = get_type_hints(found[parent])[parts[depth - 1]]
     return found
 
 

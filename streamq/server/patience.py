@@ -6,7 +6,6 @@ names: `server.wait` for senders and commands, `worker.patience` for workers. Wh
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 from streamq.errors import ServerUnreachable
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
     from streamq.errors import ServerError
 
-_log = logging.getLogger("streamq.server")
 _T = TypeVar("_T")
 
 #: The first pause is 20 to 40 ms; later ones double up to a second. The jitter keeps a fleet from coming back all at once.
@@ -66,15 +65,21 @@ def waiting(
                 raise
             if away >= _NOTE_AFTER and now - noted >= _NOTE_EVERY:
                 noted = now
-                _log.warning("server away for %.0f s (%s); waiting up to %.0f s", away, error, seconds)
+                _log().warning("server away for %.0f s (%s); waiting up to %.0f s", away, error, seconds)
             if on_wait:
                 on_wait(error, away)
             failures += 1
             stop.wait(min(_pause(failures), seconds - away))
         else:
             if noted:
-                _log.warning("server back after %.1f s", time.monotonic() - began)
+                _log().warning("server back after %.1f s", time.monotonic() - began)
             return result
+
+
+def _log() -> logging.Logger:
+    import logging  # 3 ms that nobody pays who never waits
+
+    return logging.getLogger("streamq.server")
 
 
 def _pause(failures: int) -> float:

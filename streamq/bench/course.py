@@ -87,7 +87,7 @@ class Bench:
             sync_slots=self._slots[0],
             async_slots=self._slots[1],
         )
-        trip = latency.round_trip(self._link)
+        trip = latency.round_trip(self._link, self._options.seconds)
         self.report = Report(machine=machine, server=server, settings=setting, round_trip_ms=trip)
         return self
 

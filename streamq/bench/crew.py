@@ -6,7 +6,6 @@ or when whoever started it is gone, however that came. Then it removes the keys 
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import signal
@@ -51,7 +50,7 @@ class Crew:
     """
 
     def __init__(self, order: Order) -> None:
-        self._said: collections.deque[str] = collections.deque(maxlen=_LINES)
+        self._said: list[str] = []
         self._process = subprocess.Popen(
             [sys.executable, "-m", "streamq.bench.crew"],
             stdin=subprocess.PIPE,
@@ -104,6 +103,7 @@ class Crew:
         with pipe:
             for line in pipe:
                 self._said.append(line.decode(errors="replace").rstrip())
+                del self._said[:-_LINES]
 
 
 def main() -> int:

@@ -139,7 +139,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From before a task is sent until it is started, in another process, while hardly anything is to do."""
 
     tasks: int
-    sent_per_s: int
+    sent_per_s: float
     start_ms: Times
 
 

@@ -13,7 +13,7 @@ import signal
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -153,15 +153,24 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, _interrupt)
     try:
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    except (KeyboardInterrupt, SystemExit):
+        raise  # the program ends, and stays deaf
+    except BaseException:
+        _restore(before)
+        raise
+    else:
+        _restore(before)
 
 
 def deafen() -> None:
     """Let no signal interrupt what follows."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _restore(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

@@ -30,6 +30,8 @@ PARTS: Final = {
 }
 #: How long each figure may be measured, in seconds.
 _LEAST, _MOST = 0.05, 60.0
+#: How often a second the terminal is drawn on: seldom, since this takes from what is measured.
+_REFRESH: Final = 4
 
 
 def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
@@ -100,5 +102,5 @@ def _status(what: str) -> Iterator[None]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(what):
+    with Console(stderr=True).status(what, refresh_per_second=_REFRESH):
         yield

@@ -12,7 +12,7 @@ from streamq.cli.render import span
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamq.bench.figures import Machine, Rate, Report, Times, Waited
+    from streamq.bench.figures import Machine, Rate, Report, Setting, Times, Waited
     from streamq.cli.render import Output
 
 #: Columns of a line: what, how much, and what that means.
@@ -55,20 +55,18 @@ def show(out: Output, what: str, report: Report) -> None:
 
 
 def _print(out: Output, line: Line) -> None:
-    """One figure; where the terminal is too narrow for what it means, that follows in lines of its own."""
+    """One figure; where the terminal is too narrow for what it means, that goes on below."""
     figure = f"  {line.what:<{_WHAT}}{line.much:>{_MUCH}}"
-    room = out.console.width - len(figure) - 3 if out.rich else len(line.remark)
-    first, *rest = textwrap.wrap(line.remark, max(20, room)) or [""]
     if not out.rich:
-        out.line(f"{figure}   {first}".rstrip())
+        out.line(f"{figure}   {line.remark}".rstrip())
         return
-    out.console.print(
-        out.styled(f"  {line.what:<{_WHAT}}", ""),
-        out.styled(f"{line.much:>{_MUCH}}", "bold cyan"),
-        out.styled(f"   {first}", "dim"),
-        sep="",
-    )
-    for text in rest:
+    from rich.text import Text
+
+    shown = Text.assemble(f"  {line.what:<{_WHAT}}", (f"{line.much:>{_MUCH}}", "bold cyan"))
+    room = max(20, out.console.width - len(figure) - 3)
+    first, *more = textwrap.wrap(line.remark, room) or [""]
+    out.console.print(shown.append(f"   {first}".rstrip(), "dim"))
+    for text in more:
         out.line(f"{'':<{len(figure)}}   {text}", "dim")
 
 
@@ -78,7 +76,7 @@ def _head(out: Output, report: Report) -> list[tuple[str, str]]:
         ("machine", _machine(report.machine)),
         ("server", server_line(report.server)),
         ("round trip", f"{span(trip.p50)}, p99 {span(trip.p99)}"),
-        ("worker", f"{_processes(settings.processes)} of {settings.sync_slots} sync and {settings.async_slots} async slots"),
+        ("worker", _worker(settings)),
         ("measured", f"{span(settings.seconds * 1000)} each"),
     ]
     if not out.rich:
@@ -95,8 +93,9 @@ def _machine(machine: Machine) -> str:
     return f"{cores}, {machine.system}, Python {machine.python}, streamq {machine.streamq}, redis-py {machine.redis_py}{load}"
 
 
-def _processes(many: int) -> str:
-    return f"{many} process{'es' * (many != 1)}"
+def _worker(settings: Setting) -> str:
+    slots = f"{settings.sync_slots} sync and {settings.async_slots} async slots"
+    return f"1 process, {slots}" if settings.processes == 1 else f"{settings.processes} processes, each {slots}"
 
 
 def _send(report: Report) -> Block:
@@ -139,7 +138,7 @@ def _latency(report: Report) -> Block:
     found = report.latency
     assert found is not None  # noqa: S101
     times: Times = found.start_ms
-    remark = f"{number(found.tasks)} tasks, {found.sent_per_s} a second"
+    remark = f"{number(found.tasks)} tasks, {found.sent_per_s:.0f} a second"
     return Block(
         "From being sent until started, in another process",
         [Line("p50", span(times.p50), remark), Line("p99", span(times.p99))],

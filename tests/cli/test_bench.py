@@ -142,11 +142,15 @@ def test_on_a_terminal_what_is_done_is_said_meanwhile(bench: Yard) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_it_removes_everything(bench: Yard, number: int, status: int) -> None:
-    """At once, and a second signal does not cut that short; nothing is printed."""
+    """At once, and further signals do not cut that short; nothing is printed."""
     process = bench.start("waiting", "--seconds", "30")
     assert bench.left
-    process.send_signal(number)
-    process.send_signal(number)
+
+    def has_ended() -> bool:
+        process.send_signal(number)
+        return process.poll() is not None
+
+    wait_until(has_ended, "it has ended, signalled again and again")
     out, err = process.communicate()
     assert (process.returncode, out) == (status, b"")
     assert b"Traceback" not in err
@@ -157,6 +161,15 @@ def test_interrupted_while_it_sends_it_removes_everything(bench: Yard) -> None:
     """There is no worker yet."""
     process = bench.program.start("bench", "send", "--seconds", "30")
     wait_until(lambda: any(":default" in key for key in bench.left), "something was sent", 60)
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130
+
+
+def test_results_are_removed_with_the_rest(bench: Yard) -> None:
+    """Those of tasks that had ended when it was interrupted."""
+    process = bench.program.start("bench", "latency", "--seconds", "30", "--processes", "1")
+    wait_until(lambda: any(":result:" in key for key in bench.left), "a task has ended", 60)
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert process.returncode == 130

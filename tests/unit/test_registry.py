@@ -67,6 +67,10 @@ def plain(a: int, b: dict[str, int], c: bool = False) -> tuple[Any, ...]:  # noq
     return a, b, c
 
 
+def context_after(a: int, ctx: Context | None = None, *, b: int) -> tuple[Any, ...]:  # noqa: D103
+    return a, ctx, b
+
+
 def keywords(*, a: int, b: int = 2) -> tuple[Any, ...]:  # noqa: D103
     return a, b
 
@@ -135,6 +139,13 @@ def test_what_is_not_given_is_not_sent() -> None:
         (untyped, (1,), {"deep": [{"x": float("inf")}]}, "parameter deep: JSON has no infinite number"),
         (untyped, ("x" * ARGS_MOST,), {}, "bytes of JSON"),
         (untyped, ("\ud800",), {}, "parameter a: "),
+        (untyped, ({1: 2, "1": 3},), {}, "key '1' stands twice"),
+        (untyped, (1,), {"b": {1: 2, "1": 3}}, "key '1' stands twice"),
+        (untyped, (functools.reduce(lambda inner, _: [inner], range(100), []),), {}, "nested more than 100 deep"),
+        (untyped, (msgspec.Raw(b"{"),), {}, "task t: "),
+        (untyped, (msgspec.Raw(b'1,"a":2'),), {}, "key 'a' stands twice"),
+        (untyped, (10**5000,), {}, "parameter a: "),
+        (context_after, (1,), {}, "missing b"),
         (context_first, (1,), {"ctx": 2}, "has no parameter ctx"),
         (everything, (1,), {"b": "x"}, "parameter b can be given by position only"),
         (everything, (1,), {"more": "x"}, "task t: more: expected `int`, got `str`"),

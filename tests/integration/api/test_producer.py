@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamq import App, QueueFull, ServerUnreachable, Unconfirmed, producer
-from streamq.keys import Keys
-from streamq.prepared import Prepared, prepare, resolve
+from streamq.keys import LETTERS, STREAMS, Keys
+from streamq.prepared import Options, Prepared, prepare, resolve
 from streamq.producer import CHUNK_TASKS, Sent
 from streamq.server import embedded
 from streamq.server.reply import MemoryFull, ReplyError
@@ -257,6 +257,115 @@ def test_after_a_fork_parent_and_child_have_lanes_of_their_own(app: App, client:
     assert len(found) == 1 + CHUNK_TASKS + 2 * CHUNK_TASKS + 2
     assert {-1, -2} <= set(found)
     assert client.hlen(keys["producers"]) >= 2
+
+
+def test_a_bulk_is_read_on_while_the_server_is_busy(
+    server: str, make_app: MakeApp, client: redis.Redis, keys: Keys, short_dir: Path
+) -> None:
+    """The second chunk is read before the first one is answered; here it is not answered at all, and repeated."""
+    with Proxy(server, short_dir / "proxy.sock") as proxy:
+        app = make_app(server__url=proxy.url)
+        app.queue.send(numbered(0))
+
+        def tasks() -> Any:
+            for n in range(1, 1 + 2 * CHUNK_TASKS):
+                if n == 2 * CHUNK_TASKS:
+                    wait_until(lambda: proxy.holds, "the first chunk is under way")
+                    proxy.hold = None
+                yield numbered(n)
+
+        proxy.hold = b"EVALSHA"
+        ids = [sent.id for sent in app.queue.send_many(tasks())]
+    assert numbers(client, keys) == list(range(1 + 2 * CHUNK_TASKS))
+    assert [task_id for task_id, _ in stored(client, keys)][1:] == ids
+
+
+def test_whoever_asks_for_each_task_waits_for_no_other(app: App) -> None:
+    """Nothing is read ahead of what is told: the source may be a pipe."""
+    read = []
+
+    def tasks() -> Any:
+        for n in range(2 * CHUNK_TASKS):
+            read.append(n)
+            yield numbered(n)
+
+    sending = app.queue.send_each(tasks())
+    next(sending)
+    assert len(read) == CHUNK_TASKS
+
+
+def test_what_failed_while_a_chunk_was_under_way_tells_of_it(app: App, client: redis.Redis, keys: Keys) -> None:
+    """It was accepted, and so are its ids."""
+
+    def tasks() -> Any:
+        yield from map(numbered, range(CHUNK_TASKS))
+        raise QueueFull("no more", ids=[], hint="")
+
+    with pytest.raises(QueueFull) as caught:
+        app.queue.send_many(tasks())
+    assert caught.value.ids == [task_id for task_id, _ in stored(client, keys)]
+    assert len(caught.value.ids) == CHUNK_TASKS
+
+
+def test_a_bulk_that_is_left_while_a_chunk_is_under_way_leaves_no_reply_behind(app: App) -> None:
+    """Ctrl-C, or the like: what the server answers to that chunk is no answer to the next send."""
+
+    def tasks() -> Any:
+        yield from map(numbered, range(CHUNK_TASKS))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        app.queue.send_many(tasks())
+    [sent] = app.queue.send_many([numbered(-1)])
+    assert app.job(sent.id).record().args == {"n": -1}
+
+
+def test_a_fork_while_a_chunk_is_under_way(app: App, client: redis.Redis, keys: Keys) -> None:
+    """Parent and child go on; the child does not see the parent's replies, and knows what it sent, or that it does not know."""
+    children = []
+
+    def tasks() -> Any:
+        for n in range(3 * CHUNK_TASKS):
+            if n == CHUNK_TASKS + 5:
+                children.append(os.fork())
+            yield numbered(n)
+
+    def sent_as_told(ids: list[str]) -> bool:
+        found = {task_id: json.loads(fields[b"args"])["n"] for task_id, fields in stored(client, keys)}
+        return [found.get(task_id) for task_id in ids] == list(range(3 * CHUNK_TASKS))
+
+    try:
+        ids = [sent.id for sent in app.queue.send_many(tasks())]
+        status = 0 if sent_as_told(ids) else 1
+    except Unconfirmed:
+        status = 0
+    except BaseException:  # noqa: BLE001 - the child must not come back into the tests
+        status = 2
+    if children == [0]:
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert status == 0
+    assert sent_as_told(ids)
+    assert len(numbers(client, keys)) in {3 * CHUNK_TASKS, 5 * CHUNK_TASKS}
+
+
+def test_tasks_of_all_kinds_in_one_bulk(app: App, client: redis.Redis, keys: Keys) -> None:
+    """Neighbours that differ in more than their arguments, and those that do not: each with its own fields, under its own id."""
+    kinds: list[Options] = [{}, {"priority": "high"}, {"delay": "1h"}, {"timeout": 5}, {"max_deliveries": 2, "priority": "low"}]
+    draw = random.Random(SEED)  # noqa: S311
+    chosen = [kind for _ in range(CHUNK_TASKS) for kind in [draw.choice(kinds)] * draw.randint(1, 4)]
+    tasks = [prepare(f"t{n % 3 // 2}", b'{"n":%d}' % n, resolve(kind)) for n, kind in enumerate(chosen)]
+    sent = app.queue.send_many(tasks)
+    entries = {}
+    for letter, stream in STREAMS.items():
+        entries |= {letter + entry.decode(): fields for entry, fields in client.xrange(keys[stream])}
+    assert len(entries) == len(tasks)
+    for told, task, kind in zip(sent, tasks, chosen, strict=True):
+        fields = entries[told.id]
+        assert (fields[b"task"], fields[b"args"]) == (task.name.encode(), task.args)
+        assert told.id[0] == ("s" if "delay" in kind else LETTERS[kind.get("priority") or "default"])
+        assert fields.get(b"timeout") == (b"5000" if "timeout" in kind else None)
+        assert fields.get(b"max") == (b"2" if "max_deliveries" in kind else None)
 
 
 def test_a_lane_that_somebody_else_goes_by_is_left(app: App, client: redis.Redis, keys: Keys) -> None:

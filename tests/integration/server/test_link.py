@@ -14,6 +14,7 @@ from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
 from streamq.server.reply import CannotPersist, Forbidden, MemoryFull, NotWritable, ReplyError, ReplyLost, error_of
+from streamq.server.resp import pack
 from tests.conftest import wait_until
 from tests.integration.server.servers import Serve, in_child, kill_server, limited
 
@@ -40,6 +41,30 @@ def test_a_command_brings_its_reply_as_bytes(link: Link, queue_name: str) -> Non
     assert link.call("GET", queue_name) == b"\xff\x00"
     assert link.call("APPEND", queue_name, 12) == 4
     assert link.call("MGET", queue_name, "nothing") == [b"\xff\x0012", None]
+
+
+def test_a_reply_that_nobody_waited_for_is_no_other_calls(link: Link) -> None:
+    """Replies come in order, so the connection is made anew."""
+    link.post(pack([("ECHO", "one")]))
+    assert link.reply() == b"one"
+    link.post(pack([("ECHO", "two")]))
+    assert link.call("ECHO", "three") == b"three"
+    link.post(pack([("ECHO", "four")]))
+    link.post(pack([("ECHO", "five")]))
+    assert link.reply() == b"five"
+
+
+def test_a_reply_that_is_under_way_at_a_fork_is_the_parents(link: Link) -> None:
+    """The child does not take it away, and goes on over a connection of its own."""
+    link.post(pack([("ECHO", "parent")]))
+
+    def ask() -> None:
+        with pytest.raises(ReplyLost):
+            link.reply()
+        assert link.call("ECHO", "child") == b"child"
+
+    in_child(ask)
+    assert link.reply() == b"parent"
 
 
 def test_an_error_reply_is_raised_and_carries_its_code(link: Link, queue_name: str) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 WAIT: Final = 0.1
 #: Tasks of the first run for each process, which warms up; and how many runs there are at most to find a number that lasts.
 _FIRST, _RUNS = 2000, 4
-#: Waits of each slot before the clock runs. A worker takes what it expects to start soon, and what ran before was shorter.
-_LEARN: Final = 3
+#: Waits of each slot before the clock runs, and how often at most: until no process takes more than its part any more, as it
+#: does for a while after tasks that were much shorter.
+_LEARN, _LEARN_MOST = 2, 5
 #: What a run takes beyond the seconds that are wanted, and the share of these that is enough.
 _MORE, _ENOUGH = 0.3, 0.7
 
@@ -54,7 +55,9 @@ def waiting(field: Field, sync: tuple[Task[..., Any], int], asynchronous: tuple[
 def _waiting(field: Field, task: Task[..., Any], slots: int, seconds: float) -> Waited:
     turns = max(1, min(math.ceil(seconds / WAIT), TASKS_MOST // slots))
     prepared = task.prepare(WAIT)
-    field.run([prepared] * slots * _LEARN)
+    for _ in range(_LEARN_MOST):
+        if field.run([prepared] * slots * _LEARN) < (_LEARN + 0.5) * WAIT:
+            break
     took = field.run([prepared] * slots * turns)
     many, ideal = slots * turns, slots / WAIT
     per_s = many / took

@@ -2,7 +2,7 @@
 
 A bucket is half an octave wide: bucket i holds the milliseconds in [0.1·2^((i-1)/2), 0.1·2^(i/2)), the first one everything below
 0.1 ms, the last one everything from 60 hours up. What is read back is therefore off by at most a factor of √2 and mostly by much
-less, whatever the load. The worker counts with `bucket`, the scripts add up by bucket (`lua/include/minutes.lua`), `stats.py`
+less, whatever the load. The worker counts with `counts`, the scripts add up by bucket (`lua/include/minutes.lua`), `stats.py`
 reads back with `percentiles`.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +23,9 @@ BUCKETS: Final = 64
 BOUNDS: Final = tuple(0.1 * 2 ** (i / 2) for i in range(BUCKETS - 1))
 
 
-def bucket(ms: float) -> int:
-    """The bucket of a time in milliseconds, 0 to 63; a negative time (a clock stepped back) falls in the first one."""
-    return bisect_right(BOUNDS, ms)
+def counts(times: Iterable[float]) -> Counter[int]:
+    """How many times, in milliseconds, fall in which bucket, 0 to 63; a negative one (a clock stepped back) in the first."""
+    return Counter([bisect_right(BOUNDS, ms) for ms in times])
 
 
 def percentiles(counts: Sequence[int], fractions: Iterable[float]) -> list[float] | None:

@@ -61,7 +61,7 @@ class Newer(Malformed):
         self.version = version
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, gc=False):
     """A task as its entry describes it.
 
     `id` stays the same for the task's whole life; `address` is where it stands now. Times are ms since the epoch, server's clock.

@@ -102,6 +102,8 @@ class Fetcher(Source):
 
     def _want(self) -> int:
         """How many tasks have room: in the free slots, and in the buffer behind them once all are busy."""
+        if self._settler.is_behind:
+            return 0
         free = [self._free(slots) for slots in self._slots.values()]
         if min(free) <= 0:
             return int(max(free) > 0 and self._mixed_room())
@@ -172,23 +174,30 @@ class Fetcher(Source):
 
     def _dispatch(self, tasks: Sequence[Handed], now_ms: int) -> None:
         runs: dict[bool, list[Run]] = {kind: [] for kind in self._slots}
+        held, judge = self._held, self._judge
+        asked, taken = self._under_way.since, time.monotonic()
         for handed in tasks:
-            known = self._held.get(handed.address)
+            known = held.get(handed.address)
             if known is not None and not known.handed_back:
                 # A group made anew hands out again what this process runs: it keeps the run it has.
-                known.regain(handed.count, self._under_way.since)
+                known.regain(handed.count, asked)
                 continue
-            verdict = self._judge(handed, now_ms)
+            verdict = judge(handed, now_ms, asked, taken)
             if not isinstance(verdict, Run):
                 self._settler.put(verdict)
             elif self._budget is not None and not self._budget.use():
                 self._release([(handed.address, handed.count)])
             else:
-                verdict.asked = self._under_way.since
-                self._held[handed.address] = verdict
+                held[handed.address] = verdict
                 runs[verdict.definition.is_async].append(verdict)
         for kind, of in runs.items():
-            self._submit(self._slots[kind], of)
+            self._submit_soon(self._slots[kind], of)
+
+    def _submit_soon(self, slots: Slots, runs: list[Run]) -> None:
+        """Gives slots what will start soon, and the rest back."""
+        kept = self._prefetch.keep([run.task.name for run in runs], slots.slots, slots.load())
+        self._submit(slots, runs[:kept])
+        self._hand_back(runs[kept:])
 
     def _submit(self, slots: Slots, runs: list[Run]) -> None:
         if runs:
@@ -199,9 +208,9 @@ class Fetcher(Source):
         if self._prefetch.fixed is not None:
             return
         for slots in self._slots.values():
-            if slots.buffered():
+            late = time.monotonic() - TOO_LONG
+            if slots.oldest() < late:
                 runs = slots.take_back()
-                late = time.monotonic() - TOO_LONG
                 self._submit(slots, [run for run in runs if run.taken >= late])
                 stale = [run for run in runs if run.taken < late]
                 if stale:

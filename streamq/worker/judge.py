@@ -6,7 +6,6 @@ without having started, so its hand-out is not counted.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from streamq import wire
@@ -17,7 +16,7 @@ from streamq.worker.run import Run
 
 if TYPE_CHECKING:
     from streamq.config import Settings
-    from streamq.registry import Registry, TaskDefinition
+    from streamq.registry import Registry
     from streamq.transitions import Reason
 
 #: A task that this worker does not know waits this long for one that does, in ms; then, unless such a one lives, twice as long,
@@ -43,24 +42,25 @@ class Judge:
         #: Names of the tasks that live workers know: what waits for one of them does not wait long.
         self.elsewhere: frozenset[str] = frozenset()
 
-    def __call__(self, handed: Handed, now_ms: int) -> Run | Park | Bury:
-        """What becomes of a task that was handed out just now, by the server's clock."""
+    def __call__(self, handed: Handed, now_ms: int, asked: float, taken: float) -> Run | Park | Bury:
+        """What becomes of a task that was handed out.
+
+        Args:
+            handed: the task.
+            now_ms: the server's time.
+            asked: when it was asked for, by `time.monotonic()`.
+            taken: when it came.
+        """
         try:
             task = wire.parse(handed.address, handed.fields)
-        except wire.Newer as error:
-            return self._unknown(handed, wire.name_of(handed.fields), f"version {error.version} of the format", now_ms)
         except wire.Malformed as error:
-            return _bury(handed, wire.name_of(handed.fields), "invalid", error.what)
+            return self._unreadable(handed, error, now_ms)
         if task.expires_ms is not None and task.expires_ms <= now_ms:
             late = (now_ms - task.expires_ms) / 1000
             return _bury(handed, task.name, "expired", f"expired {late:.1f} s before a worker was free")
         definition = self._registry.get(task.name)
         if definition is None:
             return self._unknown(handed, task.name, f"task {task.name}", now_ms)
-        return self._start(handed, task, definition, now_ms)
-
-    def _start(self, handed: Handed, task: wire.Task, definition: TaskDefinition, now_ms: int) -> Run | Park | Bury:
-        """What becomes of a task that is known here, by its limit."""
         limit = task.max_deliveries or definition.max_deliveries or self._limit
         address, count = handed.address, handed.count
         deliveries = count - handed.forgiven
@@ -71,8 +71,13 @@ class Judge:
             return Park(address, count, 0, "alone")  # whoever it crashed beside must not take its last delivery too
         waited = now_ms - (task.due_ms or int(address[1 : address.index("-")]))
         time_limit = task.timeout_ms or definition.timeout_ms or 0
-        taken = time.monotonic()
-        return Run(address, count, deliveries, limit, handed.attempts, task, definition, time_limit, max(0, waited), taken)
+        return Run(address, count, deliveries, limit, handed.attempts, task, definition, time_limit, max(0, waited), taken, asked)
+
+    def _unreadable(self, handed: Handed, error: wire.Malformed, now_ms: int) -> Park | Bury:
+        name = wire.name_of(handed.fields)
+        if isinstance(error, wire.Newer):
+            return self._unknown(handed, name, f"version {error.version} of the format", now_ms)
+        return _bury(handed, name, "invalid", error.what)
 
     def _unknown(self, handed: Handed, name: str, what: str, now_ms: int) -> Park | Bury:
         since = handed.unknown_ms or now_ms

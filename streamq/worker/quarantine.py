@@ -7,6 +7,7 @@ none is.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Final
 
 from streamq.worker.run import Run
@@ -45,10 +46,9 @@ class Quarantine(Source):
         if handed is None:
             return False
         self._clock.set(self._patiently(self._transitions.now_ms))
-        verdict = self._judge(handed, self._clock.ms())
+        verdict = self._judge(handed, self._clock.ms(), self._under_way.since, time.monotonic())
         if isinstance(verdict, Run):
             _log.info("%s %s: runs alone (crashes so far: %d)", verdict.task.name, verdict.task.id, handed.crashes)
-            verdict.asked = self._under_way.since
             self._held[handed.address] = verdict
             self._slots[verdict.definition.is_async].submit([verdict], 0)
         else:

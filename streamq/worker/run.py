@@ -68,7 +68,7 @@ class Run(msgspec.Struct, eq=False):
     #: When this process had it, by `time.monotonic()`.
     taken: float
     #: When it was asked for: it was handed out after that.
-    asked: float = 0.0
+    asked: float
     #: When its handler began, ms of the server's clock; 0: it has not.
     started_ms: int = 0
     #: Its row in the slot table; -1: it has none.

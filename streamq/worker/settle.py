@@ -14,13 +14,13 @@ import collections
 import logging
 import queue
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from streamq import results
 from streamq.errors import LeaseLost, StreamqError
-from streamq.histogram import BUCKETS, bucket
+from streamq.histogram import counts
 from streamq.server.patience import waiting
 from streamq.server.reply import FULL, ReplyLost
 from streamq.transitions import SETTLE_MOST, Bury, Park
@@ -44,6 +44,8 @@ T = TypeVar("T")
 
 
 Ending = Run | Park | Bury
+#: With more than so many endings unsettled nothing new is taken: settling is what is too slow.
+BEHIND: Final = 2 * SETTLE_MOST
 
 
 class Settler:
@@ -93,38 +95,29 @@ class Settler:
         """The pauses between the tries of a task."""
         return self._pauses.of(definition)
 
-    def finished(self, run: Run) -> None:
-        """A handler has returned; `result` and `seconds` are set."""
-        self._end(run)
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be settled that nothing more should be started."""
+        return len(self._endings) > BEHIND
 
-    def failed(self, run: Run, error: BaseException) -> None:
-        """A handler has raised."""
-        run.error, run.ended_ms = error, self._clock.ms()
-        self._end(run)
+    def ended(self, run: Run) -> None:
+        """A handler has returned or raised, as its run says: only its settling is left."""
+        run.row = self._table.end(run.row)
+        run.ended = True
+        self.put(run)
 
     def hand_back(self, run: Run) -> None:
         """A run has not begun, and will not."""
         run.ended = run.handed_back = True
         self.put(run)
 
-    def _end(self, run: Run) -> None:
-        """A run has ended: only its settling is left."""
-        self._table.end(run.row)
-        if self._table.is_crowded:
-            self._clear(run)
-        run.ended = True
-        self.put(run)
-
-    def _clear(self, run: Run) -> None:
-        row, run.row = run.row, -1
-        if row >= 0:
-            self._table.clear(row)
-
-    def _let_go(self, run: Run) -> None:
-        """A run is settled: this process has it no more. Its task may have another run here by now, which stays."""
-        if self._held.get(run.address) is run:
-            del self._held[run.address]
-        self._clear(run)
+    def _let_go(self, runs: list[Run]) -> None:
+        """These are settled: this process has them no more. A task may have another run here by now, which stays."""
+        held = self._held
+        for run in runs:
+            if held.get(run.address) is run:
+                del held[run.address]
+        self._table.clear([run.row for run in runs if run.row >= 0])
 
     def put(self, ending: Ending) -> None:
         """A run has ended, or a task that was never started is to be parked or buried."""
@@ -157,10 +150,14 @@ class Settler:
         parks: list[Park] = []
         letters: list[Bury] = []
         for ending in group:
-            decided = self._decide(ending) if isinstance(ending, Run) else ending
-            if isinstance(decided, Run):
-                finished.append(decided)
-            elif isinstance(decided, Park):
+            if not isinstance(ending, Run):
+                decided = ending
+            elif ending.error is None and not ending.handed_back:
+                finished.append(ending)
+                continue
+            else:
+                decided = self._decide(ending)
+            if isinstance(decided, Park):
                 parks.append(decided)
             else:
                 letters.append(decided)
@@ -171,11 +168,9 @@ class Settler:
             self._note_refused(refused, "hand-back")
         for letter in letters:
             self._bury(letter)
-        for ending in group:
-            if isinstance(ending, Run):
-                self._let_go(ending)
-        if not self._held:
-            self._room.set()
+        self._let_go([ending for ending in group if isinstance(ending, Run)])
+        if not self._held or SETTLE_MOST < len(self._endings) <= BEHIND:
+            self._room.set()  # the fetcher may wait for just this
         self._count()
 
     def _finish(self, group: list[Run]) -> None:
@@ -183,19 +178,18 @@ class Settler:
         lines: list[str] = []
         extras: list[str | bytes | int] = []
         with_result: list[str] = []
-        waits, times = [0] * BUCKETS, [0] * BUCKETS
         for index, run in enumerate(group, 1):
-            task, run_ms = run.task, run.seconds * 1000
+            task = run.task
             fences += (run.address, run.count)
-            lines.append(f"{task.id}\tfinished\t{run.started_ms}\t{run_ms:.1f}\t{run.deliveries}\t{task.name}")
-            waits[bucket(run.wait_ms)] += 1
-            times[bucket(run_ms)] += 1
+            lines.append(f"{task.id}\tfinished\t{run.started_ms}\t{run.seconds * 1000:.1f}\t{run.deliveries}\t{task.name}")
             if run.result is not None or run.attempts or task.key or task.id != run.address:
                 kept = self._result(run) if run.result is not None or run.attempts else b""
                 extras += (index, task.id, task.key or "", kept)
                 if kept:
                     with_result.append(task.id)
-        counted = [f"w{i} {n}" for i, n in enumerate(waits) if n] + [f"r{i} {n}" for i, n in enumerate(times) if n]
+        seconds = [run.seconds for run in group]
+        waits, times = counts(run.wait_ms for run in group), counts(each * 1000 for each in seconds)
+        counted = [f"w{i} {n}" for i, n in waits.items()] + [f"r{i} {n}" for i, n in times.items()]
         refused, repeated = self._repeat(
             lambda: self._transitions.settle(
                 self._consumer,
@@ -210,7 +204,7 @@ class Settler:
         )
         if not repeated:
             self._note_refused(refused, "result")
-        self._prefetch.note(sum(run.seconds for run in group), len(group))
+        self._prefetch.note([run.task.name for run in group], seconds)
         self._done += len(group) - len(refused)
 
     def _result(self, run: Run) -> bytes:
@@ -223,12 +217,10 @@ class Settler:
             deliveries=run.deliveries,
         )
 
-    def _decide(self, run: Run) -> Run | Park | Bury:
-        """What becomes of a run. One that has raised and was lost is handed back, should it be ours again by now."""
+    def _decide(self, run: Run) -> Park | Bury:
+        """What becomes of a run that did not finish. One that was lost is handed back, should it be ours again by now."""
         error = run.error
-        if error is None:
-            return Park(run.address, run.count, 0, "release") if run.handed_back else run
-        if run.lost or isinstance(error, LeaseLost):
+        if error is None or run.lost or isinstance(error, LeaseLost):
             return Park(run.address, run.count, 0, "release")
         verdict = decide(
             error,

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import abc
 import collections
+import math
 from typing import TYPE_CHECKING
+
+from streamq.context import announce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,6 +70,13 @@ class Slots(abc.ABC):
         """How many runs have not started."""
         return len(self._buffer)
 
+    def oldest(self) -> float:
+        """When the run came that has waited longest; infinity: none waits."""
+        try:
+            return self._buffer[0].taken
+        except IndexError:
+            return math.inf
+
     def take_back(self) -> list[Run]:
         """The runs that have not started, which are the caller's from now on."""
         runs: list[Run] = []
@@ -88,3 +98,14 @@ class Slots(abc.ABC):
         """Wakes the fetcher when the buffer is low."""
         if len(self._buffer) <= self._low_water and not self._room.is_set():
             self._room.set()
+
+    def _begin(self, run: Run, begun: float, grace: float = 0.0) -> None:
+        """Writes down that a run begins, before anything of its handler does."""
+        run.started_ms = self._clock.at(begun)
+        run.row = self._table.start(run, begun, self._settler.backoff_of, grace)
+        announce(lambda: self._context(run))
+
+    def _fail(self, run: Run, error: BaseException) -> None:
+        """A run's handler has raised."""
+        run.error, run.ended_ms = error, self._clock.ms()
+        self._settler.ended(run)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import mmap
 import os
 import secrets
@@ -27,7 +28,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from streamq import process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from streamq.backoff import Backoff
+    from streamq.registry import TaskDefinition
     from streamq.worker.run import Run
 
 _HEADER = struct.Struct("<4Q")
@@ -131,13 +135,13 @@ class Table:
         self._memory.close()
         os.close(self.fd)
 
-    def start(self, run: Run, begun: float, backoff: Backoff, grace: float = 0.0) -> int:
+    def start(self, run: Run, begun: float, backoff_of: Callable[[TaskDefinition], Backoff], grace: float = 0.0) -> int:
         """Writes a run that begins.
 
         Args:
             run: what begins.
             begun: when, by `time.monotonic()`.
-            backoff: how long a run that is out of time waits for its next try.
+            backoff_of: how long a run that is out of time waits for its next try.
             grace: what its deadline has on top of its limit, in seconds.
 
         Returns:
@@ -146,29 +150,32 @@ class Table:
         deadline, retry = 0.0, 0
         if run.timeout_ms:
             deadline = begun + run.timeout_ms / 1000 + grace
-            retry = int(backoff.delay(run.deliveries) * 1000)
+            retry = int(backoff_of(run.definition).delay(run.deliveries) * 1000)
         row = self._free.popleft()
-        name = run.task.name.encode()[:64]
         _ROW.pack_into(
             self._memory, self._rows + row * _ROW_SIZE, run.address.encode(), run.count, run.started_ms, deadline,
-            run.timeout_ms, run.deliveries, run.limit, retry, name,
+            run.timeout_ms, run.deliveries, run.limit, retry, _label(run.task.name),
         )  # fmt: skip
         self._memory[_STATES + row] = _RUNNING
         return row
 
-    def end(self, row: int) -> None:
-        """The run of a row has ended; the row stays until it is settled."""
+    def end(self, row: int) -> int:
+        """The run of a row has ended; the row stays until it is settled.
+
+        Returns:
+            The row; -1: rows are scarce, so that those that begin have one it was given up at once.
+        """
+        if len(self._free) < self.slots:
+            self.clear([row])
+            return -1
         self._memory[_STATES + row] = _ENDED
+        return row
 
-    def clear(self, row: int) -> None:
-        """The run of a row is settled."""
-        self._memory[_STATES + row] = _FREE
-        self._free.append(row)
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether a run that ends has to give up its row at once, so that those that begin have one."""
-        return len(self._free) < self.slots
+    def clear(self, rows: Sequence[int]) -> None:
+        """The runs of these rows are settled."""
+        for row in rows:
+            self._memory[_STATES + row] = _FREE
+        self._free.extend(rows)
 
     def rows(self) -> list[Row]:
         """The runs that are under way."""
@@ -212,6 +219,12 @@ class Table:
     def counters(self) -> Counters:
         """The child's figures."""
         return Counters(*_HEADER.unpack_from(self._memory, 0))
+
+
+@functools.lru_cache(1024)
+def _label(name: str) -> bytes:
+    """A task's name as it stands in a row."""
+    return name.encode()[:64]
 
 
 def forget_old() -> None:

@@ -7,6 +7,7 @@ and sees more rings for the next, so that a thousand tiny tasks wake few threads
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import time
 from typing import TYPE_CHECKING
@@ -59,24 +60,33 @@ class ThreadSlots(Slots):
         bell.put(True)
 
     def _work(self) -> None:
-        buffer, idle, take, run, is_lost = self._buffer, self._idle, self._buffer.popleft, self._run, self._is_lost
         bell: Bell = queue.SimpleQueue()
-        while True:
+        is_over = False
+        while not is_over:
+            is_over = contextvars.Context().run(self._serve, bell)
+
+    def _serve(self, bell: Bell) -> bool:
+        """Runs tasks; True: there will be no more; False: a handler has left a context variable, which the next must not find."""
+        buffer, idle, take, is_lost = self._buffer, self._idle, self._buffer.popleft, self._is_lost
+        announce(None)
+        clean = len(contextvars.copy_context())
+        while len(contextvars.copy_context()) == clean:
             try:
-                task = take()
+                run = take()
             except IndexError:
                 if self._stopped:
-                    return
+                    return True
                 self._sleep(bell)
                 continue
             if buffer and idle:
                 self._wake()
             begun = time.monotonic()
-            if is_lost(task, begun):
-                self._give_up(task)
+            if is_lost(run, begun):
+                self._give_up(run)
             else:
-                run(task, begun)
+                self._run(run, begun)
             self._tell_room()
+        return False
 
     def _sleep(self, bell: Bell) -> None:
         """Waits to be woken; a task that came before the bell was hung up is not overslept."""
@@ -91,15 +101,13 @@ class ThreadSlots(Slots):
         bell.get()
 
     def _run(self, run: Run, begun: float) -> None:
-        definition, settler = run.definition, self._settler
-        run.started_ms = self._clock.at(begun)
-        run.row = self._table.start(run, begun, settler.backoff_of(definition))
-        announce(lambda: self._context(run))
+        definition = run.definition
+        self._begin(run, begun)
         try:
             arguments = definition.decode(run.task.args)
             run.result = definition.dump(definition.call(arguments, self._context(run) if definition.needs_context else None))
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises, SystemExit included, is its task's error
-            settler.failed(run, error)
+            self._fail(run, error)
         else:
             run.seconds = time.monotonic() - begun
-            settler.finished(run)
+            self._settler.ended(run)

@@ -10,17 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streamq
-from streamq.histogram import BOUNDS, BUCKETS, bucket, percentiles
+from streamq.histogram import BOUNDS, BUCKETS, counts, percentiles
 
 times = st.floats(min_value=0, max_value=BOUNDS[-1], exclude_max=True)
 
 
+def bucket(ms: float) -> int:
+    """The bucket of one time."""
+    [index] = counts([ms])
+    return index
+
+
 def counted(values: list[float]) -> list[int]:
     """The times in their buckets."""
-    counts = [0] * BUCKETS
-    for value in values:
-        counts[bucket(value)] += 1
-    return counts
+    in_bucket = counts(values)
+    return [in_bucket[index] for index in range(BUCKETS)]
 
 
 @given(times)

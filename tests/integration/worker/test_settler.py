@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -49,8 +50,9 @@ class Process:
     def take(self) -> Run:
         """Take a task, and hold it."""
         [handed] = self.run.take(CONSUMER, 1, 1, "d").tasks
-        run = Judge(registry, self.settings)(handed, self.run.now_ms())
+        run = Judge(registry, self.settings)(handed, self.run.now_ms(), time.monotonic(), time.monotonic())
         assert isinstance(run, Run)
+        run.row = self.shared.table.start(run, time.monotonic(), self.settler.backoff_of)
         self.shared.held[run.address] = run
         return run
 
@@ -74,7 +76,7 @@ def test_a_task_that_came_back_while_it_was_handed_back_keeps_its_new_run(shop: 
     process.settler.hand_back(old)
     process.settler.start()
     wait_until(lambda: shop.stats.fenced_total == 1, "the hand-back of the old run is refused")
-    process.settler.finished(new)
+    process.settler.ended(new)
     process.settler.stop()
     assert process.shared.held == {}
     assert shop.settled().finished_total == 1
@@ -86,7 +88,8 @@ def test_of_two_runs_of_a_task_the_old_one_goes_alone(shop: Workshop, process: P
     old = process.take()
     shop.run.reap(CONSUMER, "silent")
     new = process.take()
-    process.settler.failed(old, ValueError("too late"))
+    old.error = ValueError("too late")
+    process.settler.ended(old)
     process.settler.start()
     process.settler.stop()
     assert list(process.shared.held.values()) == [new]

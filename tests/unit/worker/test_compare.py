@@ -56,7 +56,8 @@ class Bench:
         """Let the process have a run."""
         definition = registry.get(task)
         assert definition is not None
-        run = Run(address, 1, 1, 5, b"", Task(address, address, task, b"{}"), definition, 0, 0.0, time.monotonic())
+        now = time.monotonic()
+        run = Run(address, 1, 1, 5, b"", Task(address, address, task, b"{}"), definition, 0, 0.0, now, now)
         self.shared.held[address] = run
         return run
 

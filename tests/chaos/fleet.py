@@ -156,20 +156,20 @@ class Fleet:
         return producer
 
     def kill(self, worker: Process) -> None:
-        """Kill all processes of a worker at once."""
+        """Kill all processes of a worker at once; the fleet has it no more before, lest it be said to have ended by itself."""
+        self.workers.remove(worker)
         worker.kill()
         self._records.death(worker.name)
-        self.workers.remove(worker)
 
     def kill_supervisor(self, worker: Process) -> None:
         """Kill the process that looks after the others: they end by themselves, and leave what they held."""
         supervisor = worker.supervisor()
         if supervisor is not None:
+            self.workers.remove(worker)
             with contextlib.suppress(psutil.NoSuchProcess):
                 supervisor.kill()
             worker.process.wait()
             self._records.death(worker.name)
-            self.workers.remove(worker)
 
     def kill_child(self, worker: Process) -> None:
         """Kill one of its processes that run tasks; another takes its place."""
@@ -191,8 +191,8 @@ class Fleet:
 
     def retire(self, worker: Process, timeout: float) -> int | None:
         """Ask a worker to stop, and wait; returns its exit status, None if it does not end."""
-        worker.ask_to_stop()
         self.workers.remove(worker)
+        worker.ask_to_stop()
         asked = time.monotonic()
         try:
             status = worker.process.wait(timeout)

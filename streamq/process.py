@@ -17,6 +17,16 @@ from typing import Literal, NamedTuple
 State = Literal["alive", "stopped", "gone", "elsewhere"]
 
 _PROC = Path("/proc")
+#: This process's id: a fork is noticed by it, at each use of a connection, and the kernel takes its time to tell it.
+pid = os.getpid()
+
+
+def _forked() -> None:
+    global pid  # noqa: PLW0603 - one a process
+    pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class Process(NamedTuple):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from streamq import process
 from streamq.errors import ServerError, ServerUnreachable, Unconfirmed
 from streamq.keys import QUEUES
 from streamq.replies import expand_ids
@@ -68,12 +69,12 @@ class Producer:
     """
 
     def __init__(self, endpoint: Endpoint, keys: Keys, *, wait: float = 60.0, history: int = 10_000) -> None:
-        self.link = Link(endpoint, name=f"streamq-send-{os.getpid()}")
+        self.link = Link(endpoint, name=f"streamq-send-{process.pid}")
         self.transitions = Transitions(self.link, keys, history=history)
         self.wait = wait
         self.lane = os.urandom(8).hex()
         #: The process whose lane it is.
-        self.pid = os.getpid()
+        self.pid = process.pid
         #: Number of the last send.
         self.number = 0
         #: The server has been told that there is a queue of this name.
@@ -86,7 +87,7 @@ class Producer:
 
     def renew(self) -> None:
         """Become a new lane, where another process goes by the id of this one: after a fork, or when the server says so."""
-        self.lane, self.number, self.pid = os.urandom(8).hex(), 0, os.getpid()
+        self.lane, self.number, self.pid = os.urandom(8).hex(), 0, process.pid
 
     def send(
         self, tasks: Iterable[Prepared[Any]], full: Full, *, stop: threading.Event | None = None, ahead: bool = False
@@ -163,7 +164,7 @@ class _Send:
     """One numbered send. It is under way when it has been made; then comes `reply`, and if the server is away, `again`."""
 
     def __init__(self, producer: Producer, tasks: Sequence[Prepared[Any]], bound: int) -> None:
-        if producer.pid != os.getpid():
+        if producer.pid != process.pid:
             producer.renew()
         producer.number += 1
         self.tasks = tasks
@@ -250,12 +251,12 @@ class Lanes:
         self._wait = wait
         self._history = history
         self._idle: list[Producer] = []  # taken and given back by list.pop and append, which are atomic: no lock to fork with
-        self._pid = os.getpid()
+        self._pid = process.pid
 
     def take(self) -> Producer:
         """Return a lane for the calling thread alone, until it gives it back."""
-        if self._pid != os.getpid():
-            self._idle, self._pid = [], os.getpid()
+        if self._pid != process.pid:
+            self._idle, self._pid = [], process.pid
         try:
             return self._idle.pop()
         except IndexError:
@@ -270,7 +271,7 @@ class Lanes:
 
     def close(self) -> None:
         """Close the connections of all idle lanes; the lanes can be used as before."""
-        if self._pid == os.getpid():
+        if self._pid == process.pid:
             for lane in list(self._idle):
                 lane.link.close()
 

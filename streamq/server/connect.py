@@ -8,11 +8,11 @@ caller to say (`patience.py` repeats those that may be). Senders, workers and co
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from typing import TYPE_CHECKING, NoReturn
 
+from streamq import process
 from streamq.errors import ServerUnreachable, ServerUnusable, StreamqError
 from streamq.server.dial import CERTIFICATE, dial
 from streamq.server.reply import Forbidden, ReplyError, ReplyLost, error_of
@@ -79,7 +79,7 @@ class Link:
         Raises:
             StreamqError: as `call`.
         """
-        if self._pid != os.getpid():
+        if self._pid != process.pid:
             raise ReplyLost("the process was forked while a reply was under way")
         return self._answer()
 
@@ -114,7 +114,7 @@ class Link:
         Raises:
             ServerError: as `call`.
         """
-        if self._close is None or self._pid != os.getpid():
+        if self._close is None or self._pid != process.pid:
             self._open()
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Link:
         if (
             self._close is None
             or self._due  # somebody did not wait for a reply, which nobody must take for his own
-            or self._pid != os.getpid()
+            or self._pid != process.pid
             or (time.monotonic() - self._used > _IDLE and self._was_closed())
         ):
             self._open()
@@ -193,7 +193,7 @@ class Link:
         self.close()
         url = self.endpoint.resolve()
         self._close, self._socket, login = dial(url, self.endpoint.masked, self.timeout)
-        self._pid, self._limit = os.getpid(), self.timeout
+        self._pid, self._limit = process.pid, self.timeout
         self._receiver = Receiver(self._socket, error_of)
         try:
             self._greet(login)

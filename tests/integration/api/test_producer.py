@@ -356,9 +356,10 @@ def test_tasks_of_all_kinds_in_one_bulk(app: App, client: redis.Redis, keys: Key
     chosen = [kind for _ in range(CHUNK_TASKS) for kind in [draw.choice(kinds)] * draw.randint(1, 4)]
     tasks = [prepare(f"t{n % 3 // 2}", b'{"n":%d}' % n, resolve(kind)) for n, kind in enumerate(chosen)]
     sent = app.queue.send_many(tasks)
-    entries = {}
+    entries: dict[str, dict[bytes, bytes]] = {}
     for letter, stream in STREAMS.items():
-        entries |= {letter + entry.decode(): fields for entry, fields in client.xrange(keys[stream])}
+        found: Any = client.xrange(keys[stream])
+        entries |= {letter + entry.decode(): fields for entry, fields in found}
     assert len(entries) == len(tasks)
     for told, task, kind in zip(sent, tasks, chosen, strict=True):
         fields = entries[told.id]

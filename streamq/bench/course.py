@@ -74,11 +74,20 @@ class Bench:
 
     def __enter__(self) -> Self:
         try:
-            machine, server = Machine.here(), probe(self._link)
-            ground.check(self._link, self.queue.keys, server)
-        except BaseException:
-            self._leave()
+            self._begin()
+        except BaseException as error:
+            self._end(error)
             raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end(error)
+
+    def _begin(self) -> None:
+        machine, server = Machine.here(), probe(self._link)
+        ground.check(self._link, self.queue.keys, server)
+        self._crew = Crew(Order(self.settings, self._options.processes, self._folder))
+        self._crew.ready()
         setting = Setting(
             queue=self.queue.name,
             parts=[part for part in PARTS if part in self._options.parts],
@@ -89,20 +98,22 @@ class Bench:
         )
         trip = latency.round_trip(self._link, self._options.seconds)
         self.report = Report(machine=machine, server=server, settings=setting, round_trip_ms=trip)
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def _end(self, error: BaseException | None) -> None:
+        """Remove everything, whatever comes; where the run has failed already, that stays its error."""
         ground.deafen()
-        if self._crew is not None:
-            self._crew.stop()
         try:
-            ground.clear(self._link, self.queue.keys)
+            if self._crew is not None:
+                self._crew.stop()
+                ground.clear(self._link, self.queue.keys)
         except StreamqError as wrong:
             if error is None:
                 raise
             _log.warning("the keys of queue %s could not be removed: %s", self.queue.name, wrong.what)
         finally:
-            self._leave()
+            self.app.close()
+            self._link.close()
+            ground.remove_folder(self._folder)
 
     def measure(self, part: str) -> Part:
         """Measure one part, and note it in the report.
@@ -127,8 +138,9 @@ class Bench:
         return report
 
     def _start_worker(self) -> None:
-        if self._crew is None:
-            self._crew = Crew(Order(self.settings, self._options.processes, self._folder))
+        if self._field is None:
+            assert self._crew is not None  # noqa: S101 - the run has begun
+            self._crew.work()
             self._field = Field(self.queue, self._transitions, self._crew, self._options.processes)
             self._field.ready()
 
@@ -162,8 +174,3 @@ class Bench:
         definition = tasks.app.registry.get(name)
         assert definition is not None  # noqa: S101 - a function of our own
         return bind(self.app, definition)
-
-    def _leave(self) -> None:
-        self.app.close()
-        self._link.close()
-        ground.remove_folder(self._folder)

@@ -1,7 +1,7 @@
 """The worker of a run: a supervisor with its processes, as `consume` has it, in a session of its own.
 
-It gets its orders over its stdin, so that no password stands in a command line, and works until that ends: when it is told to,
-or when whoever started it is gone, however that came. Then it removes the keys of the queue itself.
+It gets its orders over its stdin, so that no password stands in a command line, and is there from the beginning of the run to
+its end: until it is told to stop, or whoever started it is gone, however that came. Then it removes the keys of the queue itself.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Crew:
 
     def __init__(self, order: Order) -> None:
         self._said: list[str] = []
+        self._is_there = threading.Event()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "streamq.bench.crew"],
             stdin=subprocess.PIPE,
@@ -61,6 +62,19 @@ class Crew:
         self._listener = threading.Thread(target=self._listen, name="crew", daemon=True)
         self._listener.start()
         self._tell(msgspec.json.encode(order, enc_hook=str) + b"\n")  # only paths are no JSON
+
+    def ready(self) -> None:
+        """Wait until it is there and has nothing more to load.
+
+        Raises:
+            StreamqError: it has ended.
+        """
+        self._is_there.wait()
+        self.check()
+
+    def work(self) -> None:
+        """Let it take tasks from now on."""
+        self._tell(b"work\n")
 
     def check(self) -> None:
         """Make sure that it is there.
@@ -102,22 +116,28 @@ class Crew:
         assert pipe is not None  # noqa: S101 - it was asked for
         with pipe:
             for line in pipe:
+                self._is_there.set()
                 self._said.append(line.decode(errors="replace").rstrip())
                 del self._said[:-_LINES]
+        self._is_there.set()
 
 
 def main() -> int:
     """Work: `python -m streamq.bench.crew`, orders on stdin."""
     orders = sys.stdin.buffer
-    order = msgspec.json.decode(orders.readline(), type=Order, dec_hook=lambda kind, value: kind(value))
-    settings = order.settings
-    set_up(settings.log)
-    endpoint = Endpoint.of(settings, start="revive")
+    line = orders.readline()
+    if not line:
+        return 0
+    order = msgspec.json.decode(line, type=Order, dec_hook=lambda kind, value: kind(value))
+    set_up(order.settings.log)
+    endpoint = Endpoint.of(order.settings, start="revive")
+    sys.stdout.write("there\n")
+    sys.stdout.flush()
     try:
-        supervisor = Supervisor(settings, endpoint, Options(NAME, order.processes))
-        threading.Thread(target=_stop_at_end, args=(orders.fileno(),), daemon=True).start()
-        supervisor.run()
-        ground.clear(Link(endpoint), Keys(settings.queue.name))
+        if orders.readline():
+            threading.Thread(target=_stop_at_end, args=(orders.fileno(),), daemon=True).start()
+            Supervisor(order.settings, endpoint, Options(NAME, order.processes)).run()
+        ground.clear(Link(endpoint), Keys(order.settings.queue.name))
     except StreamqError as error:
         sys.stderr.write(f"{error.what}\n")
         return error.exit_status

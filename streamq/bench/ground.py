@@ -1,8 +1,9 @@
 """The ground of a run: a queue that nobody else uses, a folder for its images, and the removal of both.
 
 Nothing of any other queue is read or written. Before anything is written the server is asked whether it has room, and whether
-what is written may be removed again. Every key that a queue can have is known from the scripts, results from the history; what a
-run cannot remove because it was killed itself, its worker removes, and what that leaves, the server drops after an hour.
+what is written may be removed again. Every key that a queue can have is known from the scripts, results from the history. What a
+run cannot remove because it was killed itself, its worker removes; where both are gone, the server drops within an hour what a
+part has left.
 """
 
 from __future__ import annotations

@@ -196,9 +196,11 @@ def test_a_worker_that_is_killed_ends_the_run(bench: Yard) -> None:
     assert b"streamq: error: the worker that was measured was killed by signal 9" in err
 
 
-def test_a_run_that_is_killed_leaves_its_removal_to_the_worker(bench: Yard) -> None:
-    """Keys, folder and processes are gone soon after."""
-    process = bench.start("waiting", "--seconds", "30")
+@pytest.mark.parametrize("part", ["send", "waiting"])
+def test_a_run_that_is_killed_leaves_its_removal_to_the_worker(bench: Yard, part: str) -> None:
+    """Keys, folder and processes are gone soon after, also while the worker had nothing to do yet."""
+    process = bench.program.start("bench", part, "--seconds", "30")
+    wait_until(lambda: any(":default" in key for key in bench.left), "something was sent", 60)
     below = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     wait_until(lambda: not bench.left, lambda: f"nothing is left of the run: {bench.left}")

@@ -109,7 +109,7 @@ class Bench:
         except StreamqError as wrong:
             if error is None:
                 raise
-            _log.warning("the keys of queue %s could not be removed: %s", self.queue.name, wrong.what)
+            _log.warning("the keys %s* could not be removed: %s", self.queue.keys.prefix, wrong.what)
         finally:
             self.app.close()
             self._link.close()

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,6 +16,8 @@ import redis
 from streamq.keys import GROUP, QUEUES
 from tests.cli.conftest import Ended, Program
 from tests.conftest import wait_until
+from tests.integration.server.servers import answers, free_port
+from tests.lua.servers import server_binary
 from tests.seeds import Seed
 
 #: As short as it may be.
@@ -247,6 +250,27 @@ def test_what_cannot_be_measured_is_wrong_usage(bench: Yard, arguments: list[str
     ended = bench.program("bench", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith(f"streamq: error: {what}")
+
+
+@pytest.mark.parametrize("part", ["send", "waiting"])
+def test_a_server_that_goes_away_ends_the_run(bench: Yard, tmp_path: Path, part: str) -> None:
+    """Exit status 3; which keys are left on it, should it come back, is said, and nothing else is left."""
+    port = free_port()
+    where = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path))
+    with subprocess.Popen([str(server_binary()), *where], stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: answers(port), "the server answers")
+            bench.program.environment |= {"STREAMQ_URL": f"redis://127.0.0.1:{port}", "STREAMQ_SERVER__WAIT": "0s"}
+            run = bench.program.start("bench", part, "--seconds", "30", "--processes", "1")
+            with redis.Redis(port=port) as client:
+                wait_until(lambda: list(client.scan_iter("streamq:{bench-*}:default")), "something was sent", 60)
+        finally:
+            process.kill()
+    _, err = run.communicate()
+    assert run.returncode == 3
+    assert b"\nstreamq: error: " in err
+    assert b"the keys streamq:{bench-" in err
+    assert b"Traceback" not in err
 
 
 def test_a_server_that_is_away_is_told_as_everywhere(bench: Yard) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streamq.replies import Handed, parse_read
 from streamq.server.reply import ReplyError
 from streamq.transitions import Park, blocking_read
-from streamq.worker.prefetch import TOO_LONG
+from streamq.worker.prefetch import SOON, TOO_LONG
 from streamq.worker.run import Run
 from streamq.worker.source import Source
 
@@ -86,7 +86,7 @@ class Fetcher(Source):
     def _turn(self) -> None:
         """Takes once, or waits for room, for a task, or for the queue to go on."""
         self._room.clear()
-        self._hand_back_stale()
+        self._see_to_buffers()
         want = self._want()
         if want and self._budget is not None:
             want = min(want, self._budget.left())
@@ -95,7 +95,7 @@ class Fetcher(Source):
                 self._stop.wait()
                 return
         if not want:
-            self._room.wait(TOO_LONG)
+            self._room.wait(self._glance())
             return
         with self._taking():
             self._take(want)
@@ -137,7 +137,7 @@ class Fetcher(Source):
         elif taken.state == "ok":
             block = BLOCK if not taken.next_due_ms else min(BLOCK, max(0.001, (taken.next_due_ms - taken.now_ms) / 1000))
             busy = any(slots.load() for slots in self._slots.values())
-            self._wait_for_task(want, min(block, TOO_LONG) if busy else block)
+            self._wait_for_task(want, min(block, self._glance()) if busy else block)
 
     def _wait_for_task(self, want: int, block: float) -> None:
         """Blocks until there is a task, or until the time is over."""
@@ -203,13 +203,18 @@ class Fetcher(Source):
         if runs:
             slots.submit(runs, self._prefetch.depth(slots.slots) // 2)
 
-    def _hand_back_stale(self) -> None:
-        """Gives up what has not started in time."""
-        if self._prefetch.fixed is not None:
-            return
+    def _glance(self) -> float:
+        """How long to look away, in seconds: what is buffered has to start soon."""
+        return SOON if any(slots.buffered() for slots in self._slots.values()) else TOO_LONG
+
+    def _see_to_buffers(self) -> None:
+        """Rings for what should have started by now, and gives up what has not started in time."""
         for slots in self._slots.values():
-            late = time.monotonic() - TOO_LONG
-            if slots.oldest() < late:
+            oldest, now = slots.oldest(), time.monotonic()
+            late = now - TOO_LONG
+            if oldest < now - SOON:
+                slots.ring()
+            if oldest < late and self._prefetch.fixed is None:
                 runs = slots.take_back()
                 self._submit(slots, [run for run in runs if run.taken >= late])
                 stale = [run for run in runs if run.taken < late]

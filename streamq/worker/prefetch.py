@@ -22,6 +22,10 @@ TOO_LONG: Final = 0.25
 MOST: Final = 2000
 
 
+#: Of runs shorter than this, in seconds, one thread does more than several that have to be woken and take turns.
+TINY: Final = 20e-6
+
+
 class Prefetch:
     """The depth of one process's buffer.
 
@@ -83,6 +87,10 @@ class Prefetch:
                 return kept
             heapq.heapreplace(free_at, free_at[0] + self._expected(name))
         return len(names)
+
+    def is_tiny(self, name: str) -> bool:
+        """Whether a task of this name is known to end as soon as it has begun."""
+        return self._means.get(name, SOON) < TINY
 
     def _expected(self, name: str) -> float:
         """How long a task of a name will run, in seconds; one that has never run here is taken for a long one."""

@@ -36,6 +36,7 @@ class Slots(abc.ABC):
         self._table = shared.table
         self._clock = shared.clock
         self._room = shared.room
+        self._prefetch = shared.prefetch
         self._settler = settler
         self._context = context
         self._buffer: collections.deque[Run] = collections.deque()
@@ -76,6 +77,10 @@ class Slots(abc.ABC):
             return self._buffer[0].taken
         except IndexError:
             return math.inf
+
+    def ring(self) -> None:
+        """Wakes a slot that sleeps, if there is one: something has waited for longer than it should."""
+        self._wake()
 
     def take_back(self) -> list[Run]:
         """The runs that have not started, which are the caller's from now on."""

@@ -2,7 +2,8 @@
 
 While a slot runs a task, a row of the slot table says so, with the deadline: a thread cannot be stopped from outside, so the
 supervisor ends the whole process when it passes. Threads that have nothing to do sleep on a bell of their own; who takes a task
-and sees more rings for the next, so that a thousand tiny tasks wake few threads and ten long ones wake ten.
+and sees more rings for the next, unless its own will be over at once: a thousand tiny tasks wake one thread, ten long ones ten.
+Should a tiny one be long for once, the fetcher rings for what stands behind it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class ThreadSlots(Slots):
 
     def _serve(self, bell: Bell) -> bool:
         """Runs tasks; True: there will be no more; False: a handler has left a context variable, which the next must not find."""
-        buffer, idle, take, is_lost = self._buffer, self._idle, self._buffer.popleft, self._is_lost
+        buffer, idle, take = self._buffer, self._idle, self._buffer.popleft
+        is_lost, is_tiny = self._is_lost, self._prefetch.is_tiny
         announce(None)
         clean = len(contextvars.copy_context())
         while len(contextvars.copy_context()) == clean:
@@ -78,7 +80,7 @@ class ThreadSlots(Slots):
                     return True
                 self._sleep(bell)
                 continue
-            if buffer and idle:
+            if buffer and idle and not is_tiny(run.task.name):
                 self._wake()
             begun = time.monotonic()
             if is_lost(run, begun):

@@ -9,6 +9,7 @@ import pytest
 from streamq import held, listing
 from streamq.keys import GROUP
 from streamq.transitions import SWEEP_MOST
+from streamq.worker.drain import LOOKED, Drain
 from tests.lua.bench import Bench
 from tests.lua.servers import Server
 from tests.scale.cases import HOUR, parked, taken
@@ -61,6 +62,18 @@ def test_leases_and_heartbeats_share_a_batch(bench: Bench) -> None:
         bench.idle("w2-a", task, HOUR)
     lose(bench, "w1-a")
     assert [bench.run.sweep(LEASE, PERIOD).reaped for _ in range(3)] == [SWEEP_MOST, SWEEP_MOST // 2, 0]
+
+
+def test_a_drain_looks_at_all_that_is_parked_before_it_gives_up(bench: Bench) -> None:
+    """More tasks that no worker knows than are looked at first; one that is known, due later than all of them, is waited for."""
+    parked(bench, "w1-a", LOOKED + 250, kind="unknown")
+    [known] = parked(bench, "w1-a", 1, delay_ms=2 * HOUR)
+    drain = Drain(bench.run, 30.0)
+    assert not drain.is_over()
+    bench.run.cancel(known.address, "ana")
+    drain = Drain(bench.run, 30.0)
+    assert drain.is_over()
+    assert drain.exit_status == 1
 
 
 def purged(bench: Bench, letter: str, batch: int) -> list[int]:

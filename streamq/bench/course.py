@@ -11,7 +11,7 @@ from streamq.bench import ground, hints, latency, running, sending, tasks
 from streamq.bench.crew import Crew, Order
 from streamq.bench.field import Field
 from streamq.bench.figures import Machine, Part, Report, Setting
-from streamq.errors import StreamqError
+from streamq.errors import StreamqError, UsageError
 from streamq.server.connect import Link
 from streamq.server.probe import probe
 from streamq.task import Task, bind
@@ -51,10 +51,16 @@ class Bench:
         options: what is asked for.
 
     Raises:
+        UsageError: there would be more slots than tasks may wait.
         ServerError: the server is away, has no room, or does not let what is written be removed.
     """
 
     def __init__(self, settings: Settings, options: Options) -> None:
+        concurrency = options.concurrency or settings.worker.concurrency
+        self._slots = (concurrency or SYNC_SLOTS, concurrency or ASYNC_SLOTS)
+        if max(self._slots) * options.processes > running.SLOTS_MOST:
+            what = f"{options.processes} processes of {max(self._slots):,} slots are too many to measure"
+            raise UsageError(what, hint=f"at most {running.SLOTS_MOST:,} slots together")
         self._began = time.monotonic()
         self._options = options
         self._folder = ground.make_folder()
@@ -64,8 +70,6 @@ class Bench:
         self._transitions = Transitions(self._link, self.queue.keys)
         self._crew: Crew | None = None
         self._field: Field | None = None
-        concurrency = self.settings.worker.concurrency
-        self._slots = (concurrency or SYNC_SLOTS, concurrency or ASYNC_SLOTS)
 
     @property
     def queue(self) -> Queue:

@@ -24,6 +24,8 @@ _FIRST, _RUNS = 2000, 4
 #: Waits of each slot before the clock runs, and how often at most: until no process takes more than its part any more, as it
 #: does for a while after tasks that were much shorter.
 _LEARN, _LEARN_MOST = 2, 5
+#: Slots of all processes together for which that many tasks may wait.
+SLOTS_MOST: Final = TASKS_MOST // _LEARN
 #: What a run takes beyond the seconds that are wanted, and the share of these that is enough.
 _MORE, _ENOUGH = 0.3, 0.7
 

@@ -242,11 +242,12 @@ def test_who_may_not_remove_may_not_write_either(bench: Yard, server: str) -> No
     [
         (["--seconds", "1ms"], "--seconds: from 50ms to 1m, not 1ms"),
         (["--seconds", "1h"], "--seconds: from 50ms to 1m, not 1h"),
+        (["--processes", "6", "--concurrency", "9000"], "6 processes of 9,000 slots are too many to measure"),
         (["everything"], "invalid value for '[PART]...': 'everything' is not one of 'send', 'empty', "),
     ],
 )
 def test_what_cannot_be_measured_is_wrong_usage(bench: Yard, arguments: list[str], what: str) -> None:
-    """Exit status 2, and no server is asked."""
+    """Exit status 2, and nothing is written."""
     ended = bench.program("bench", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith(f"streamq: error: {what}")

@@ -19,7 +19,7 @@ from tests.scale.flow import Flow
 #: Tasks that go through in all, and how often one looks.
 SOME, ALL, LOOKS = 100 * SETTLE_MOST, 22_500 * SETTLE_MOST, 25
 #: What a node takes beside its entries, its place in the index among it, and what a parked task takes elsewhere, in bytes.
-NODE, BESIDE = 400, 600
+NODE, BESIDE = 1_100, 600
 #: What an empty stream takes, with its group and consumers, and what the rest of the server may have grown by.
 EMPTY, REST = 2_000, 8_000_000
 

@@ -59,7 +59,10 @@ def _row(settings: Settings, field: Field) -> dict[str, Any]:
 @click.pass_obj
 def check(state: State, file: str | None) -> None:
     """Check FILE, or the configuration in force, and print every fault with its line."""
+    from streamq.images.backends import scaler
+
     settings = load(file) if file else state.settings
+    scaler(settings)
     if state.json:
         state.out.write({"ok": True, "file": settings.file and str(settings.file), "set": list(settings.origins)})
     else:

@@ -70,6 +70,7 @@ def consume(
     Asked to stop (SIGTERM, Ctrl-C), it takes nothing more, lets running tasks finish within the grace time, hands back the rest
     and ends with 0; asked twice, it hands back at once.
     """
+    from streamq.images import backends
     from streamq.log import set_up
     from streamq.worker.supervisor import Options, Supervisor
 
@@ -87,6 +88,7 @@ def consume(
         prefetch=prefetch,
     )
     _find(settings.worker.tasks)
+    backends.check(settings)
     set_up(settings.log)
     state.announce()
     worker = settings.worker

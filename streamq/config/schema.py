@@ -204,6 +204,15 @@ class Images(Section, frozen=True, kw_only=True):
         ),
     ] = {}
     fsync: Annotated[bool, Meta(description="Force each result to the disk before its task counts as finished.")] = True
+    backend: Annotated[
+        Literal["pillow", "vips"],
+        Meta(
+            description=(
+                "What reads and scales. vips: libvips for JPEG, PNG and WebP that become smaller, Pillow for the rest; "
+                "needs streamq[vips]."
+            )
+        ),
+    ] = "pillow"
 
 
 class Catalogue(Section, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamq import stats
-from streamq.doctor import queue, rights, server, survey, workers
+from streamq.doctor import backend, queue, rights, server, survey, workers
 from streamq.doctor.consumers import Group
 from streamq.doctor.mend import mend
 from streamq.errors import ServerUnusable
@@ -65,6 +65,7 @@ def examine(link: Link, transitions: Transitions, settings: Settings, *, repair:
         if all(each.level == "ok" for each in found if each.id in {"commands", "rights"}):
             raise
         found = [rights.in_the_way(error, each) for each in found]
+    found += backend.examine(settings)
     if repair:
         found = mend(transitions, found, subjects, data)
     return Report(keys.queue, found, looked)

@@ -53,6 +53,7 @@ CHECKS: Final[dict[str, Check]] = {
     "unknown-tasks": Check("workers"),
     "leftover-consumers": Check("workers", mends=True),
     "foreign-consumers": Check("workers"),
+    "image-backend": Check("workers"),
     "paused": Check("queue"),
     "bound": Check("queue"),
     "missing-groups": Check("queue", mends=True),

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, cast
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 
 from streamq.config.schema import Limits
 from streamq.images import colour
+from streamq.images.backends import Scaler
 from streamq.images.errors import BadImage, ImageError
 from streamq.images.formats import FORMATS
 from streamq.images.geometry import Box, Scaling, Size, whole
@@ -25,6 +26,8 @@ GAP: Final = 1.5
 #: How often a file may be read, and for how many bytes of it once more; large files of real encoders need a tenth of that.
 READS_MOST: Final = 100_000
 READ_LEAST: Final = 1024
+#: Whether three eighths of a JPEG's size can be decoded too; Pillow itself asks for halves, quarters and eighths.
+_THIRDS: Final = bool(features.check_feature("libjpeg_turbo"))
 _TILE_WIDTH: Final = 322
 _TILE_LENGTH: Final = 323
 _ALLOWED: Final = tuple(each.pillow for each in FORMATS.values())
@@ -76,11 +79,13 @@ class Picture:
 
     Args:
         image: as Pillow opened it, nothing decoded.
+        file: it, and its size in bytes.
         what: what errors call it.
     """
 
-    def __init__(self, image: Image.Image, what: str) -> None:
+    def __init__(self, image: ImageFile.ImageFile, file: tuple[BinaryIO, int], what: str) -> None:
         self._image = image
+        self._file = file
         self.what = what
         self.orientation = _orientation(image)
         self.profile: bytes | None = image.info.get("icc_profile")
@@ -127,23 +132,23 @@ class Picture:
         """The file's format, as Pillow names it."""
         return self._image.format
 
-    def decode(self, scaling: Scaling | None) -> Image.Image:
+    def decode(self, scaling: Scaling | None, scaler: Scaler | None) -> Image.Image:
         """Return the pixels, upright and in sRGB, scaled on the way.
 
         Args:
             scaling: which part of the upright image becomes how large; None: all of it, as it is.
+            scaler: what is asked before Pillow.
 
         Raises:
             BadImage: the file is broken.
         """
-        image = self._image
         with broken_is_bad(self.what):
             if scaling is not None and scaling.changes(self.size):
                 lying = Scaling(_laid(scaling.box, self.size, self.orientation), _turned(scaling.size, self.orientation))
-                image = _scaled(image, lying)
+                image = (scaler and scaler(self._image, *self._file, lying)) or _scaled(self._image, lying)
             else:
-                image.load()
-                image = colour.workable(image)
+                self._image.load()
+                image = colour.workable(self._image)
         return colour.to_srgb(self.upright(image), self.profile)
 
     def upright(self, image: Image.Image) -> Image.Image:
@@ -178,7 +183,7 @@ def opened(stream: BinaryIO, size: int, limits: Limits, what: str) -> Iterator[P
     with image:
         check_size(image.size, limits, what)
         _check_tile(image, limits, what)
-        yield Picture(image, what)
+        yield Picture(image, (stream, size), what)
 
 
 @contextmanager
@@ -248,18 +253,33 @@ def _laid(box: Box, size: Size, orientation: int) -> Box:
     return (top, left, bottom, right) if orientation >= 5 else (left, top, right, bottom)  # noqa: PLR2004
 
 
-def _scaled(image: Image.Image, scaling: Scaling) -> Image.Image:
+def _scaled(file: ImageFile.ImageFile, scaling: Scaling) -> Image.Image:
     """Decode and scale in one go, the decoder doing as much of it as it can."""
     box, size = scaling
     across, down = size[0] / (box[2] - box[0]), size[1] / (box[3] - box[1])
-    stored = image.size
+    stored = file.size
     needed = math.ceil(stored[0] * across * GAP), math.ceil(stored[1] * down * GAP)
-    if (drafted := image.draft(None, needed)) is not None:
-        part = drafted[1]
+    if (part := _drafted(file, needed)) is not None:
         wide, high = part[2] / stored[0], part[3] / stored[1]
         box = box[0] * wide, box[1] * high, min(box[2] * wide, part[2]), min(box[3] * high, part[3])
-    image.load()
-    image = colour.workable(image)
+    file.load()
+    image = colour.workable(file)
     if image.size == size and box == whole(size):
         return image
     return image.resize(size, Image.Resampling.LANCZOS, box, GAP)
+
+
+def _drafted(image: ImageFile.ImageFile, needed: Size) -> Box | None:
+    """Have a JPEG decoded small, but no smaller than needed; return which part of that is the image, None for other formats."""
+    stored = image.size
+    drafted = image.draft(None, needed)
+    if drafted is None:
+        return None
+    small = -(-stored[0] * 3 // 8), -(-stored[1] * 3 // 8)
+    if _THIRDS and image.decoderconfig == (2, 0) and small[0] >= needed[0] and small[1] >= needed[1]:
+        # libjpeg-turbo rounds a third up to three eighths, and the size to whole pixels.
+        image._size = small  # noqa: SLF001 -- what `draft` itself sets
+        image.tile = [image.tile[0]._replace(extents=(0, 0, *small))]
+        image.decoderconfig = (3, 0)
+        return 0.0, 0.0, stored[0] * 3 / 8, stored[1] * 3 / 8
+    return drafted[1]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from streamq.config.schema import Limits
 from streamq.images import animation, codecs, colour, drawing, encoders
+from streamq.images.backends import Scaler
 from streamq.images.codecs import Picture
 from streamq.images.errors import BadOperation
 from streamq.images.geometry import Size
@@ -29,7 +30,7 @@ class Made(NamedTuple):
     size: Size
 
 
-def make(stream: BinaryIO, size: int, work: Work, limits: Limits, what: str) -> Made:
+def make(stream: BinaryIO, size: int, work: Work, limits: Limits, what: str, scaler: Scaler | None = None) -> Made:
     """Return what a task asks for, made from an image file.
 
     Args:
@@ -38,6 +39,7 @@ def make(stream: BinaryIO, size: int, work: Work, limits: Limits, what: str) -> 
         work: what is to be done.
         limits: see `config.schema.Limits`.
         what: what errors call the file.
+        scaler: what is asked before Pillow, where an image is scaled first of all.
 
     Raises:
         BadImage: the file is no image that is read, is broken, or beyond a limit; or the format cannot hold the result.
@@ -46,7 +48,7 @@ def make(stream: BinaryIO, size: int, work: Work, limits: Limits, what: str) -> 
     """
     with codecs.opened(stream, size, limits, what) as picture:
         check_sizes(work.steps, picture.size, limits)
-        image = _decoded(picture, work, limits)
+        image = _decoded(picture, work, limits, scaler)
     first = image.frames[0] if isinstance(image, animation.Animation) else image
     result = first.size
     data = encoders.encode(image, work.format, quality=work.quality, background=work.background, thorough=work.thorough)
@@ -71,7 +73,7 @@ def check_sizes(steps: Sequence[Operation], size: Size, limits: Limits) -> None:
         raise BadOperation(f"the result would have {size[0]}x{size[1]} pixels; images.limits.dimension is {limits.dimension}")
 
 
-def _decoded(picture: Picture, work: Work, limits: Limits) -> Image.Image | animation.Animation:
+def _decoded(picture: Picture, work: Work, limits: Limits, scaler: Scaler | None) -> Image.Image | animation.Animation:
     def change(frame: Image.Image) -> Image.Image:
         return _changed(colour.to_srgb(frame, picture.profile), work.steps)
 
@@ -82,9 +84,9 @@ def _decoded(picture: Picture, work: Work, limits: Limits) -> Image.Image | anim
         picture.seek(0)
     first, rest = (work.steps[0], work.steps[1:]) if work.steps else (None, ())
     if isinstance(first, Resize | Thumbnail):
-        image = picture.decode(first.scaling(picture.size))
+        image = picture.decode(first.scaling(picture.size), scaler)
         return _changed(drawing.laid_out(first, image), rest)
-    return _changed(picture.decode(None), work.steps)
+    return _changed(picture.decode(None, scaler), work.steps)
 
 
 def _changed(image: Image.Image, steps: Sequence[Operation]) -> Image.Image:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from streamq.config import Settings
 from streamq.context import Context
-from streamq.images import naming, pipeline, writing
+from streamq.images import backends, naming, pipeline, writing
 from streamq.images.catalogue import Catalogue
 from streamq.images.errors import ImageError
 from streamq.images.geometry import Fit, Gravity
@@ -57,7 +57,7 @@ class ImageTask:
     """The handler of the task, with what it needs from the settings.
 
     Raises:
-        ConfigError: the catalogue's URL cannot be used.
+        ConfigError: the catalogue's URL cannot be used, or libvips is chosen and not there.
         BadOperation: the name template makes no sense.
     """
 
@@ -69,6 +69,7 @@ class ImageTask:
         self._template = settings.produce.name
         self._limits = settings.images.limits
         self._fsync = settings.images.fsync
+        self._scaler = backends.scaler(settings)
         naming.check(self._template)
 
     def run(self, arguments: Mapping[str, Any], ctx: Context) -> ImageResult:
@@ -97,7 +98,7 @@ class ImageTask:
         target = self._target(arguments, work)
         with self.roots.open_source(source) as descriptor, open(descriptor, "rb", closefd=False) as stream:
             found = os.fstat(descriptor)
-            made = pipeline.make(stream, found.st_size, work, self._limits, f"source {source}")
+            made = pipeline.make(stream, found.st_size, work, self._limits, f"source {source}", self._scaler)
         written = self._write(made, target, found, ctx)
         result = ImageResult(
             source=source,
@@ -145,7 +146,7 @@ def build(settings: Settings) -> Registry:
     """Return a registry that holds the task `image`, as these settings have it.
 
     Raises:
-        ConfigError: the catalogue's URL cannot be used.
+        ConfigError: the catalogue's URL cannot be used, or libvips is chosen and not there.
         BadOperation: the name template makes no sense.
     """
     task = ImageTask(settings)

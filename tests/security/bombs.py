@@ -249,18 +249,21 @@ BOMBS: tuple[Callable[[], bytes], ...] = (
 )
 
 
-def main(path: Path, arguments: dict[str, object]) -> None:
+def main(path: Path, arguments: dict[str, object], backend: str) -> None:
     """Open a file as the task does, and say what became of it."""
+    from streamq.config import load
     from streamq.config.schema import Limits
+    from streamq.images.backends import scaler
     from streamq.images.errors import ImageError
     from streamq.images.pipeline import make
     from streamq.images.work import plan
 
     Image.init()
+    scale = scaler(load(overrides={"images.backend": backend}, environ={}))
     work, before, began = plan({"source": path.name, **arguments}), _peak(), time.monotonic()
     try:
         with path.open("rb") as stream:
-            end = f"made {make(stream, path.stat().st_size, work, Limits(), path.name).size}"
+            end = f"made {make(stream, path.stat().st_size, work, Limits(), path.name, scale).size}"
     except ImageError as error:
         end = error.what
     print(json.dumps({"end": end, "grown": _peak() - before, "seconds": time.monotonic() - began}))  # noqa: T201
@@ -274,4 +277,4 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image, ImageChops, ImageStat
 
 from streamq.config.schema import Limits
+from streamq.images.backends import Scaler
 from streamq.images.pipeline import make
 from streamq.images.roots import SAMPLES
 from streamq.images.work import plan
@@ -47,10 +48,10 @@ def lying(upright: Image.Image, orientation: int, kind: str, **options: Any) -> 
     return encoded(upright if turn is None else upright.transpose(turn), kind, exif=exif, **options)
 
 
-def made(data: bytes, limits: Limits | None = None, **arguments: Any) -> Image.Image:
+def made(data: bytes, limits: Limits | None = None, scaler: Scaler | None = None, **arguments: Any) -> Image.Image:
     """What the task makes of a file, decoded again; in PNG where the arguments name no format."""
     work = plan({"source": "x", "format": "png"} | arguments)
-    result = make(io.BytesIO(data), len(data), work, limits or Limits(), "source x")
+    result = make(io.BytesIO(data), len(data), work, limits or Limits(), "source x", scaler)
     image = Image.open(io.BytesIO(result.data))
     assert image.size == result.size
     image.load()

@@ -35,7 +35,7 @@ def test_a_picture_is_upright_however_its_camera_was_held(kind: str, orientation
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("gravity", GRAVITIES)
-@pytest.mark.parametrize("width", [40, 130, 500])
+@pytest.mark.parametrize("width", [40, 130, 280, 500])
 def test_a_jpeg_decoded_small_looks_like_one_decoded_whole(orientation: int, gravity: str, width: int) -> None:
     """Decoding at a half, a quarter or an eighth moves nothing: a shift of a part of a pixel would be seen here."""
     upright = photo("astronaut").resize((1237, 911))
@@ -50,7 +50,7 @@ def test_a_jpeg_decoded_small_looks_like_one_decoded_whole(orientation: int, gra
 def test_a_jpeg_decoded_small_is_not_stretched() -> None:
     """An eighth of 137 pixels is 17.1; the decoder gives 18, of which the last one is mostly nothing."""
     ramp = Image.linear_gradient("L").rotate(90).resize((137, 73))
-    for width, height in ((8, 4), (16, 9)):
+    for width, height in ((8, 4), (16, 9), (32, 17)):
         small = made(encoded(ramp, "JPEG", quality=98), operation="resize", width=width, height=height, fit="fill")
         assert difference(small, ramp.resize((width, height), Image.Resampling.LANCZOS)) < 3
 

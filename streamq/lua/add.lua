@@ -12,9 +12,8 @@ local STREAMS = {h = K.high, d = K.default, l = K.low, s = K.later}
 local lane, number, bound = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local last = redis.call('HGET', K.producers, lane)
 if last then
-  local seen, ids = last:match('^(%d+) %d+ (.*)$')
-  seen = tonumber(seen)
-  if number == seen then return {'again', ids} end
+  local seen = tonumber(last:match('^%d+'))
+  if number == seen then return {'again', last:match('^%d+ %d+ (.*)$')} end
   if number < seen then return redis.error_reply('STALE lane ' .. lane .. ' is at ' .. seen) end
 end
 
@@ -23,13 +22,13 @@ if bound > 0 then
   room = bound
   for _, stream in pairs(STREAMS) do room = room - redis.call('XLEN', stream) end
 end
-local now = clock()
 
 -- What adds a task that asks for more than a plain XADD: reads its head, adds it, returns its letter and entry id, or the key's
 -- holder, or nothing where the queue is full: joining a task needs no room. To make all this costs more than a plain task does.
 local function specials()
 -- @include address
 -- @include unique
+  local now = clock()
   local SCHEDULED = {h = K['scheduled:high'], d = K['scheduled:default'], l = K['scheduled:low']}
 
   local function absolute(time)
@@ -72,8 +71,8 @@ end
 -- Nobody else adds while a script runs: entries of one stream and millisecond have numbers without a gap.
 local function close_range()
   if count == 0 then return end
-  local from, ms = 1, ids[1]:match('^%d+')
-  if ids[count]:match('^%d+') ~= ms then
+  local from, ms = 1, count > 1 and ids[1]:match('^%d+')
+  if count > 1 and ids[count]:match('^%d+') ~= ms then
     for i = 2, count do
       local at = ids[i]:match('^%d+')
       if at ~= ms then
@@ -125,5 +124,5 @@ if #out == 0 and type(refused) == 'table' then  -- without where it was refused,
 end
 
 out = table.concat(out, ' ')
-redis.call('HSET', K.producers, lane, ARGV[2] .. ' ' .. now .. ' ' .. out)
+redis.call('HSET', K.producers, lane, ARGV[2] .. ' ' .. clock() .. ' ' .. out)
 return {'ok', out}

@@ -202,6 +202,8 @@ def _command(executable: Path, durability: Durability) -> list[str]:
         "aof-load-truncated": "yes",
         "save": "",
         "maxmemory-policy": "noeviction",
+        # A node of a stream is freed when all its entries have gone: one task that is parked for long keeps no more than this.
+        "stream-node-max-bytes": "1024",
     }
     return [str(executable), *(text for name, value in options.items() for text in (f"--{name}", value))]
 

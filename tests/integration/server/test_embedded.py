@@ -76,6 +76,17 @@ def test_it_keeps_an_append_only_file_and_evicts_nothing(home: Path) -> None:
     assert [value[1] for value in settings.values() if isinstance(value, list)] == [b"yes", b"always", b"noeviction", b"0"]
 
 
+def test_one_task_that_stays_keeps_little_of_what_has_been_beside_it(home: Path) -> None:
+    """Of two thousand entries one in a hundred stays: a kilobyte each, where servers keep four by default."""
+    embedded.ensure(home)
+    for number in range(2000):
+        ask(home, "XADD", "s", f"1-{number + 1}", "task", "image", "args", "x" * 80)
+    ask(home, "XDEL", "s", *(f"1-{number + 1}" for number in range(2000) if number % 100))
+    size = ask(home, "MEMORY", "USAGE", "s", "SAMPLES", "0")
+    assert isinstance(size, int)
+    assert size < 20 * 1500
+
+
 def test_it_outlives_its_starter_in_a_session_of_its_own(home: Path) -> None:
     """A Ctrl-C goes to a terminal's session; the server is in none of them, and is nobody's child here."""
     output(python(ENSURE, home))

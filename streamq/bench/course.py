@@ -58,13 +58,14 @@ class Bench:
     def __init__(self, settings: Settings, options: Options) -> None:
         concurrency = options.concurrency or settings.worker.concurrency
         self._slots = (concurrency or SYNC_SLOTS, concurrency or ASYNC_SLOTS)
-        if max(self._slots) * options.processes > running.SLOTS_MOST:
+        slots = max(self._slots) * options.processes
+        if slots > running.SLOTS_MOST:
             what = f"{options.processes} processes of {max(self._slots):,} slots are too many to measure"
             raise UsageError(what, hint=f"at most {running.SLOTS_MOST:,} slots together")
         self._began = time.monotonic()
         self._options = options
         self._folder = ground.make_folder()
-        self.settings = ground.prepare(settings, self._folder, options.concurrency)
+        self.settings = ground.prepare(settings, self._folder, options.concurrency, slots)
         self.app = App(settings=self.settings)
         self._link = Link(self.queue.endpoint, name="streamq-bench")
         self._transitions = Transitions(self._link, self.queue.keys)

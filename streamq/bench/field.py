@@ -16,6 +16,7 @@ from streamq.server.probe import away
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from streamq.history import Ending
     from streamq.prepared import Prepared
     from streamq.queue import Queue
     from streamq.stats import Stats
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _LOOK: Final = 0.01
 #: A queue in which nothing ends for so long has come to a stop, in seconds.
 _STUCK: Final = 60.0
-#: Entries of the history that are looked at for the first start: the tasks that started first are among the first to end.
-_FIRST: Final = 20
 
 
 class Sample(NamedTuple):
@@ -94,28 +93,20 @@ class Field:
                 return samples if samples and samples[-1].ended > samples[0].ended else [*whole, sample]
         raise AssertionError(many)
 
-    def run(self, tasks: Sequence[Prepared[Any]]) -> float:
-        """Send tasks at once, and wait for the end of the last one.
+    def run(self, tasks: Sequence[Prepared[Any]]) -> list[Ending]:
+        """Send tasks at once, no more than the history keeps, and wait for the end of the last one.
 
         Returns:
-            Seconds from the start of the first one to the end of the last one, by the server's clock.
+            How each ended, the newest first.
 
         Raises:
             StreamqError: the worker ended, or stands still.
         """
-        link, ended = self._transitions.link, self._transitions.keys["ended"]
-        newest = link.call("XREVRANGE", ended, "+", "-", "COUNT", 1)
-        before = newest[0][0].decode() if newest else "0-0"
+        before = _ended(self._look())
         self._queue.send_many(tasks)
-        started_ms = None
         for now in self._looks():
-            if started_ms is None:
-                entries = link.call("XRANGE", ended, f"({before}", "+", "COUNT", _FIRST)
-                starts = [each.started_ms for entry in entries for each in history.parse(*entry) if each.started_ms]
-                started_ms = min(starts, default=None)
-            if _is_empty(now) and started_ms is not None:
-                last = next(history.newest(link, self._transitions.keys))
-                return max(1, last.ended_ms - started_ms) / 1000
+            if _ended(now) - before >= len(tasks):
+                return list(itertools.islice(history.newest(self._transitions.link, self._transitions.keys), len(tasks)))
         raise AssertionError(tasks)
 
     def _looks(self) -> Iterator[Stats]:
@@ -140,6 +131,16 @@ def rate(samples: Sequence[Sample], parts: int = 3) -> Rate:
     marks = sorted({(len(samples) - 1) * i // parts for i in range(parts + 1)})
     each = [_between(samples[first], samples[last]) for first, last in itertools.pairwise(marks)]
     return Rate(round(_between(samples[0], samples[-1]), 1), round(min(each), 1), round(max(each), 1))
+
+
+def took(endings: Sequence[Ending]) -> float:
+    """Seconds from the first start to the last end, by the server's clock."""
+    return max(1, max(each.ended_ms for each in endings) - starts(endings)[0]) / 1000
+
+
+def starts(endings: Sequence[Ending]) -> list[int]:
+    """When the tasks were started, in order, in ms of the server's clock."""
+    return sorted(each.started_ms or each.ended_ms for each in endings)
 
 
 def fitting(wanted: float) -> int:

@@ -38,21 +38,22 @@ MEMORY: Final = 16 << 20
 _FULL: Final = 0.9
 #: Stream that redis-py adds to.
 BARE: Final = "bare"
-#: So many endings are kept at least: the results that are to be removed are found in them.
-_HISTORY: Final = 10_000
+#: So many endings are kept at least: the results that are to be removed are found in them, and when tasks were started.
+HISTORY: Final = 10_000
 #: Pixels and bytes of the largest source.
 _PIXELS, _SIDE, _SOURCE = 12_000_000, 4000, 64 << 20
 _EXPIRE: Final = 3600
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def prepare(settings: Settings, folder: Path, concurrency: int | None) -> Settings:
+def prepare(settings: Settings, folder: Path, concurrency: int | None, slots: int) -> Settings:
     """The settings of the run: those in force, with a queue, a folder and a catalogue of its own.
 
     Args:
         settings: those in force.
         folder: for sources, results and catalogue.
         concurrency: slots of a process; None: as configured.
+        slots: most slots of all processes together.
     """
     change = msgspec.structs.replace
     limits, worker, bound = settings.images.limits, settings.worker, settings.queue.max_size
@@ -63,7 +64,7 @@ def prepare(settings: Settings, folder: Path, concurrency: int | None) -> Settin
             worker,
             tasks=["streamq.bench.tasks"],
             concurrency=concurrency or worker.concurrency,
-            history=max(worker.history, _HISTORY),
+            history=max(worker.history, HISTORY, 2 * slots),
             grace=0.5,
         ),
         images=change(

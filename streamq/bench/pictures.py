@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final
 
+from streamq.bench.field import took
 from streamq.bench.figures import Images
 from streamq.images import pipeline
 from streamq.images.roots import SAMPLES
@@ -25,7 +26,7 @@ THUMBNAIL: Final = 800
 #: How many of the samples are used; each takes part of a second to enlarge.
 _SAMPLES: Final = 3
 #: Images of a process before the clock runs, and the most of all; each leaves a small file until the end.
-_FIRST, _MOST = 2, 500
+_FIRST, _MOST = 4, 500
 
 
 def measure(app: App, field: Field, folder: Path, processes: int, seconds: float) -> Images:
@@ -38,12 +39,11 @@ def measure(app: App, field: Field, folder: Path, processes: int, seconds: float
         return [_task(app, source, number) for source, number in itertools.islice(made, many)]
 
     first = _FIRST * processes
-    took = field.run(tasks(first))
-    many = max(processes, min(_MOST, round(first / took * seconds)))
-    took = field.run(tasks(many))
+    many = max(processes, min(_MOST, round(first / took(field.run(tasks(first))) * seconds)))
+    lasted = took(field.run(tasks(many)))
     return Images(
         tasks=many,
-        per_s=round(many / took, 2),
+        per_s=round(many / lasted, 2),
         width=WIDTH,
         height=HEIGHT,
         source_bytes=round(sum(source.stat().st_size for source in sources) / len(sources)),

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from streamq.bench.field import Field, fitting, rate
+from streamq.bench.field import Field, fitting, rate, starts, took
 from streamq.bench.figures import Empty, Rate, Waited, Waiting
-from streamq.bench.ground import TASKS_MOST
+from streamq.bench.ground import HISTORY, TASKS_MOST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamq.prepared import Prepared
     from streamq.task import Task
 
@@ -55,12 +57,19 @@ def waiting(field: Field, sync: tuple[Task[..., Any], int], asynchronous: tuple[
 
 
 def _waiting(field: Field, task: Task[..., Any], slots: int, seconds: float) -> Waited:
-    turns = max(1, min(math.ceil(seconds / WAIT), TASKS_MOST // slots))
+    turns = max(_LEARN, min(math.ceil(seconds / WAIT), HISTORY // slots))
     prepared = task.prepare(WAIT)
     for _ in range(_LEARN_MOST):
-        if field.run([prepared] * slots * _LEARN) < (_LEARN + 0.5) * WAIT:
+        if took(field.run([prepared] * slots * _LEARN)) < (_LEARN + 0.5) * WAIT:
             break
-    took = field.run([prepared] * slots * turns)
-    many, ideal = slots * turns, slots / WAIT
-    per_s = many / took
-    return Waited(slots=slots, tasks=many, per_s=round(per_s, 1), ideal_per_s=round(ideal, 1), share=round(per_s / ideal, 4))
+    return waited(starts(field.run([prepared] * slots * turns)), slots)
+
+
+def waited(started: Sequence[int], slots: int) -> Waited:
+    """What became of tasks that waited, by their starts in ms: the rate for as long as there were more of them than slots."""
+    full = len(started) - slots
+    ideal = slots / WAIT
+    share = min(1.0, full / ideal / max(0.001, (started[full] - started[0]) / 1000))  # above it by a rounded ms
+    return Waited(
+        slots=slots, tasks=len(started), per_s=round(share * ideal, 1), ideal_per_s=round(ideal, 1), share=round(share, 4)
+    )

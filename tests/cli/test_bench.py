@@ -100,7 +100,7 @@ def test_json_is_one_object_with_every_figure(bench: Yard, seed: Seed) -> None:
     assert told["send"]["bulk_ratio"] > 0
     assert told["waiting"]["wait_ms"] == 100
     for waited in (told["waiting"]["sync"], told["waiting"]["async"]):
-        assert (waited["slots"], waited["tasks"], waited["ideal_per_s"]) == (3, 3, 30)
+        assert (waited["slots"], waited["tasks"], waited["ideal_per_s"]) == (3, 6, 30)
         assert 0 < waited["share"] <= 1
     assert told["images"]["per_s"] > 0
     assert (told["images"]["width"], told["images"]["height"], told["images"]["thumbnail"]) == (4000, 3000, 800)

@@ -9,6 +9,7 @@ from streamq.bench import hints
 from streamq.bench.field import Sample, fitting, rate
 from streamq.bench.figures import Latency, Machine, Rate, Report, Setting, Times, Waited, Waiting
 from streamq.bench.ground import TASKS_MOST
+from streamq.bench.running import waited
 from streamq.server.probe import Facts
 
 FAST = Times(0.05, 0.1)
@@ -71,6 +72,14 @@ def test_the_rate_is_told_with_its_slowest_and_fastest_part() -> None:
     assert rate(steady[:2]) == Rate(500, 500, 500)
     slower = [Sample(0, 0), Sample(1, 100), Sample(2, 150), Sample(4, 150)]
     assert rate(slower) == Rate(37.5, 0, 100)
+
+
+def test_slots_are_held_against_what_waiting_leaves_them() -> None:
+    """For as long as there are more tasks than slots: who starts last is not in it."""
+    ideal = [0, 0, 100, 100, 200, 200]
+    assert waited(ideal, 2) == Waited(slots=2, tasks=6, per_s=20, ideal_per_s=20, share=1)
+    assert waited([0, 0, 100, 100, 200, 300], 2).share == 1
+    assert waited([0, 0, 200, 200, 400, 400], 2) == Waited(slots=2, tasks=6, per_s=10, ideal_per_s=20, share=0.5)
 
 
 def test_never_more_tasks_wait_than_was_said() -> None:

@@ -69,8 +69,8 @@ def bench(state: State, parts: tuple[str, ...], seconds: float, processes: int |
     )
     with interruptible(), Bench(state.settings, options) as run:
         note(
-            f"queue {run.queue.name}, made for this: at most {TASKS_MOST:,} tasks at a time, {human_bytes(MEMORY)}; "
-            "it is removed at the end"
+            f"queue {run.queue.name}, made for this: at most {TASKS_MOST:,} tasks at a time, {human_bytes(MEMORY)}, "
+            "and 150 bytes of an append-only file for each that passes; it is removed at the end"
         )
         report = run.report
         if not state.json:

@@ -262,11 +262,18 @@ def discard(bench: Bench, consumer: str) -> Call:
     return lambda: bench.run.discard(task_id)
 
 
-def purge(bench: Bench, consumer: str) -> Call:
-    """The first batch of a purge."""
-    bench.send(*"d" * 1000)
+def purge_waiting(bench: Bench, consumer: str) -> Call:
+    """A batch of a purge: tasks that wait."""
+    first, *_ = bench.send(*"d" * 500)
     bench.pass_time(1)
-    return lambda: bench.run.purge("d", "-", bench.run.now_ms(), "ana")
+    return lambda: bench.run.purge("d", first[1:], bench.run.now_ms(), "ana")
+
+
+def purge_parked(bench: Bench, consumer: str) -> Call:
+    """A batch of a purge: tasks that wait for their retry, as far as they stand one behind another."""
+    first, *_ = parked(bench, consumer, 500)
+    bench.pass_time(1)
+    return lambda: bench.run.purge("d", first.address[1:], bench.run.now_ms(), "ana")
 
 
 # Reading
@@ -376,7 +383,8 @@ CASES: dict[str, Case] = {
     "hasten": hasten,
     "revive": revive,
     "discard": discard,
-    "purge": purge,
+    "purge, waiting": purge_waiting,
+    "purge, parked": purge_parked,
     "task show, waiting": locate_waiting,
     "task show, parked": locate_parked,
     "task show, unknown": locate_unknown,

@@ -18,8 +18,10 @@ from tests.scale.cost import Cost, measure, watch
 
 #: What looks over everything, in slices; each of its commands is bounded all the same.
 WHOLE = {"doctor"}
-#: Bytes by which answers may differ: numbers are longer in a deep queue.
-LONGER = 1.1
+#: By how much answers may differ, as a share and in bytes: numbers are longer in a deep queue.
+LONGER, A_LITTLE = 1.1, 50
+#: Things that the doctor looks at in one script, at most.
+SLICE = 500
 #: A time is the least of so many calls.
 TIMES = 15
 
@@ -46,7 +48,17 @@ def test_a_call_costs_the_same_at_any_depth(
     if is_long:
         tell(f"{name:24} {little.micros:6} µs {much.micros:6} µs, {sum(much.commands.values())} commands")
     assert much.commands == little.commands
-    assert much.answered <= little.answered * LONGER
+    assert much.answered <= little.answered * LONGER + A_LITTLE
+
+
+def test_the_doctor_looks_over_everything_in_slices(deep: Bench, tell: Callable[[str], None], *, is_long: bool) -> None:
+    """What is parked, scheduled or recorded is looked at in scripts of five hundred at most."""
+    parked, scheduled = deep.client.zcard(deep.keys["retry:default"]), deep.client.zcard(deep.keys["scheduled:default"])
+    with ready(deep, CASES["doctor"]) as call:
+        cost = measure(deep.client, call)
+    if is_long:
+        tell(f"doctor {cost.micros} µs, {cost.commands['evalsha']} scripts, the longest {cost.longest} µs")
+    assert cost.commands["evalsha"] > (3 * parked + 2 * scheduled) / SLICE
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -15,19 +15,19 @@ import threading
 import time
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from streamq import process
 from streamq.errors import ServerError, ServerUnreachable, Unconfirmed
-from streamq.keys import QUEUES
+from streamq.keys import LETTERS, QUEUES
 from streamq.replies import expand_ids
 from streamq.room import Room
 from streamq.server.connect import Link
 from streamq.server.patience import waiting
 from streamq.server.reply import FULL, ReplyError, ReplyLost
-from streamq.server.resp import Words, words
+from streamq.server.resp import Words, joined, words
 from streamq.transitions import Transitions
 
 if TYPE_CHECKING:
@@ -163,6 +163,8 @@ class Producer:
 class _Send:
     """One numbered send. It is under way when it has been made; then comes `reply`, and if the server is away, `again`."""
 
+    __slots__ = ("_call", "_failed", "_packed", "_producer", "_script", "_since", "lost", "tasks")
+
     def __init__(self, producer: Producer, tasks: Sequence[Prepared[Any]], bound: int) -> None:
         if producer.pid != process.pid:
             producer.renew()
@@ -171,7 +173,8 @@ class _Send:
         #: It was sent, and its reply was not seen.
         self.lost = False
         self._producer = producer
-        self._call = producer.lane, producer.number, bound, _packed(tasks)
+        self._call = producer.lane, producer.number, bound
+        self._script, self._packed = _packed(tasks)
         self._since = time.monotonic(), time.time()
         self._failed: ServerError | None = None
         try:
@@ -195,7 +198,7 @@ class _Send:
                 if self.lost:
                     raise self.unconfirmed() from error
             raise
-        return [_sent(task, each) for task, each in zip(self.tasks, ids, strict=False)]
+        return list(map(_sent, self.tasks, ids))
 
     def again(self) -> list[Sent]:
         """Repeat it, and return the reply.
@@ -220,7 +223,7 @@ class _Send:
         if not self._producer.named:
             self._producer.announce()
         try:
-            self._producer.transitions.post_add(*self._call)
+            self._producer.transitions.post_add(self._script, *self._call, self._packed)
         except ReplyLost:
             self._lose()
             raise
@@ -297,16 +300,22 @@ def _head(form: Form, many: int) -> Words:
     return words((many, *form.argv))
 
 
-def _packed(tasks: Sequence[Prepared[Any]]) -> Sequence[Words]:
-    """Tasks as `add.lua` takes them: those that differ in their arguments alone share all the rest."""
-    if len(tasks) == 1:
-        [task] = tasks
-        return _head(task.form, 1), words((task.args,))
+@functools.lru_cache(256)
+def _one(form: Form) -> Words:
+    """What stands before the arguments of one task, where `add_one.lua` takes it; nothing where it does not."""
+    head, _, *fields = form.argv
+    return words((head, *fields)) if head in LETTERS.values() else (0, b"")
+
+
+def _packed(tasks: Sequence[Prepared[Any]]) -> tuple[Literal["add", "add_one"], Words]:
+    """Tasks as a script takes them, and which; in `add`, those that differ in their arguments alone share all the rest."""
+    if len(tasks) == 1 and (one := _one(tasks[0].form))[0]:
+        return "add_one", joined(one, words((tasks[0].args,)))
     parts: list[Words] = []
     for form, alike in groupby(tasks, _form):
         args = [task.args for task in alike]
         parts += _head(form, len(args)), words(args)
-    return parts
+    return "add", (sum([many for many, _ in parts]), b"".join([packed for _, packed in parts]))
 
 
 _form = attrgetter("form")

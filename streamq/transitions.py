@@ -7,14 +7,13 @@ lost: what may be repeated is the caller's knowledge.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from streamq.keys import GROUP, LETTERS, STREAMS, Keys
 from streamq.replies import Handed, Held, Reaped, Remains, Swept, Taken
 from streamq.scripts import load
 from streamq.server.reply import ReplyError
-from streamq.server.resp import Words, packet, words
+from streamq.server.resp import Words, joined, packet, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,8 +72,9 @@ class Transitions:
         self.keys = keys
         self.history = history
         self._heads: dict[str, list[str | int]] = {}
-        #: The arguments of the call of `add` that is under way.
-        self._adding: Sequence[Words] = ()
+        self._packed: dict[str, Words] = {}
+        #: The script that adds what is under way, and its arguments.
+        self._adding: tuple[str, Words] = "add", (0, b"")
 
     def command(self, name: str, args: Iterable[str | bytes | float], more_keys: Sequence[str] = ()) -> list[Any]:
         """The EVALSHA command of a script, to be sent with others in one packet."""
@@ -108,10 +108,10 @@ class Transitions:
 
     # Accepting
 
-    def post_add(self, lane: str, number: int, bound: int, tasks: Iterable[Words]) -> None:
-        """Sends tasks to be added, in the form that `add.lua` tells; `added` must be called next."""
-        self._adding = words((lane, str(number), str(bound))), *tasks
-        self.link.post(packet((self._add_head, *self._adding)))
+    def post_add(self, script: Literal["add", "add_one"], lane: str, number: int, bound: int, tasks: Words) -> None:
+        """Sends tasks to be added, in the form that the script tells; `added` must be called next."""
+        self._adding = script, joined(words((lane, str(number), str(bound))), tasks)
+        self.link.post(packet(joined(self._head(script), self._adding[1])))
 
     def added(self) -> tuple[bool, str]:
         """What became of the tasks that were posted.
@@ -121,18 +121,22 @@ class Transitions:
             behind `=` is the task that holds the unique key already. Fewer ids than tasks: the queue is full.
         """
         try:
-            state, ids = self.link.reply()
+            ids = self.link.reply()
         except ReplyError as error:
             if error.code != "NOSCRIPT":
                 raise
-            whole = words(("EVAL", load("add").source, *self.command("add", ())[2:]))
-            self.link.post(packet((whole, *self._adding)))
-            state, ids = self.link.reply()
-        return state == b"again", ids.decode()
+            script, args = self._adding
+            whole = words(("EVAL", load(script).source, *self.command(script, ())[2:]))
+            self.link.post(packet(joined(whole, args)))
+            ids = self.link.reply()
+        text = ids.decode()
+        return text.startswith("again"), text.removeprefix("again ")
 
-    @functools.cached_property
-    def _add_head(self) -> Words:
-        return words(self.command("add", ()))
+    def _head(self, script: str) -> Words:
+        head = self._packed.get(script)
+        if head is None:
+            head = self._packed[script] = words(self.command(script, ()))
+        return head
 
     # Handing out
 

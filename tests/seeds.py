@@ -15,7 +15,7 @@ from streamq.replies import Handed
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
 from streamq.transitions import Bury, Park, ParkKind, Reason, Transitions
-from tests.lua.adding import add
+from tests.lua.adding import add, call
 
 MINUTE_MS = 60_000
 LEASE_MS = 30_000
@@ -57,12 +57,10 @@ class Seed:
     def send(self, many: int = 1, head: str = "d", **fields: str) -> list[str]:
         """Send tasks that are all alike; returns their ids."""
         flat = [text for pair in ({"task": "image", "args": '{"source": "a.jpg"}'} | fields).items() for text in pair]
-        value = flat.pop()
         ids: list[str] = []
         for start in range(0, many, 500):
             self._number += 1
-            some = min(500, many - start)
-            ids += add(self.run, self._lane, self._number, 0, [some, head, len(flat), *flat, *[value] * some])[1]
+            ids += add(self.run, self._lane, self._number, 0, call([(head, *flat)] * min(500, many - start)))[1]
         return ids
 
     def take(self, consumer: str, want: int = 1000) -> list[Handed]:

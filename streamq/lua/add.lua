@@ -3,25 +3,12 @@
 --         that value of each (n strings, of which the last is the name of what differs, then many values)
 --         head is the letter of a priority, or "letter;due;expires;u": due and expires are "", "+ms" from now or "@ms" absolute;
 --         u says that the field `key` must be free
--- Returns {"ok" | "again", ids}: what was accepted, in the order sent, as ranges "<letter><ms>-<seq>+<more>"; "=<id>" is the
---         task that holds the key already. Fewer ids than tasks: the queue is full. A number below the last is an error.
--- @include clock
+-- Returns what was accepted, in the order sent: ids as ranges "<letter><ms>-<seq>+<more>"; "=<id>" is the task that holds the key
+--         already. Fewer ids than tasks: the queue is full. "again" stands before them where they are kept ones.
+-- @include lane
 
 local VALUES_MOST = 1000  -- so that `unpack` can pass them on
-local STREAMS = {h = K.high, d = K.default, l = K.low, s = K.later}
-local lane, number, bound = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local last = redis.call('HGET', K.producers, lane)
-if last then
-  local seen = tonumber(last:match('^%d+'))
-  if number == seen then return {'again', last:match('^%d+ %d+ (.*)$')} end
-  if number < seen then return redis.error_reply('STALE lane ' .. lane .. ' is at ' .. seen) end
-end
-
-local room = math.huge
-if bound > 0 then
-  room = bound
-  for _, stream in pairs(STREAMS) do room = room - redis.call('XLEN', stream) end
-end
+local STREAMS = {h = K.high, d = K.default, l = K.low}
 
 -- What adds a task that asks for more than a plain XADD: reads its head, adds it, returns its letter and entry id, or the key's
 -- holder, or nothing where the queue is full: joining a task needs no room. To make all this costs more than a plain task does.
@@ -123,6 +110,4 @@ if #out == 0 and type(refused) == 'table' then  -- without where it was refused,
   return redis.error_reply((refused.err:gsub('^@user_script: ?%d+: %-?', '')))
 end
 
-out = table.concat(out, ' ')
-redis.call('HSET', K.producers, lane, ARGV[2] .. ' ' .. clock() .. ' ' .. out)
-return {'ok', out}
+return accepted(table.concat(out, ' '))

@@ -40,13 +40,14 @@ def words(args: Sequence[Argument]) -> Words:
     return len(args), packed[packed.index(b"\n") + 1 :]
 
 
-def packet(parts: Iterable[Words]) -> bytes:
-    """The packet of one command whose arguments are packed already."""
-    total, chunks = 0, []
-    for many, packed in parts:
-        total += many
-        chunks.append(packed)
-    return b"*%d\r\n%b" % (total, b"".join(chunks))
+def joined(first: Words, second: Words) -> Words:
+    """Arguments, and others behind them."""
+    return first[0] + second[0], first[1] + second[1]
+
+
+def packet(command: Words) -> bytes:
+    """The packet of a command whose arguments are packed already."""
+    return b"*%d\r\n%b" % command
 
 
 class Receiver:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from streamq.keys import GROUP, Keys
@@ -45,11 +45,11 @@ class Bench:
         """Add one task a head, all with the same fields; returns their ids."""
         flat = [text for pair in {"task": "image", "args": "{}", **fields}.items() for text in pair]
         self.number += 1
-        return self.add(self.lane, self.number, bound, [value for head in heads for value in adding.task(head, *flat)])[1]
+        return self.add(self.lane, self.number, bound, [(head, *flat) for head in heads])[1]
 
-    def add(self, lane: str, number: int, bound: int, tasks: adding.Arguments) -> tuple[bool, list[str]]:
-        """Make one call of `add`; returns whether it is the answer to an earlier one, and the ids."""
-        return adding.add(self.run, lane, number, bound, tasks)
+    def add(self, lane: str, number: int, bound: int, tasks: Sequence[adding.Row]) -> tuple[bool, list[str]]:
+        """Add tasks in one call; returns whether it is the answer to an earlier one, and the ids."""
+        return adding.add(self.run, lane, number, bound, adding.call(tasks))
 
     def take(self, consumer: str = "w1-a", want: int = 10, due_first: int = 5, order: str = "hdl") -> list[Handed]:
         """Take until there is nothing that another call would bring at once."""

@@ -6,11 +6,10 @@ import pytest
 
 from streamq.replies import expand_ids
 from streamq.server.reply import ReplyError
-from tests.lua import adding
 from tests.lua.bench import Bench
 from tests.lua.state import After
 
-PLAIN = adding.task("d", "task", "image", "args", "{}")
+PLAIN = ("d", "task", "image", "args", "{}")
 
 
 def test_a_plain_task_is_an_entry_and_nothing_else(bench: Bench) -> None:
@@ -54,7 +53,7 @@ def test_a_time_that_is_past_is_no_delay(bench: Bench, head: str) -> None:
 
 def test_a_repeated_number_gives_the_same_ids(bench: Bench) -> None:
     """The reply was lost, the producer sends again: nothing is added."""
-    tasks = [*PLAIN, *PLAIN]
+    tasks = [PLAIN, PLAIN]
     first = bench.add("lane", 7, 0, tasks)
     with bench.changing() as changed:
         again = bench.add("lane", 7, 0, tasks)
@@ -76,15 +75,15 @@ def test_ids_come_in_the_order_sent(bench: Bench) -> None:
 
 def test_a_stale_number_is_an_error_and_never_ids(bench: Bench) -> None:
     """A number below the last one: the ids it got are no longer known."""
-    bench.add("lane", 5, 0, PLAIN)
+    bench.add("lane", 5, 0, [PLAIN])
     with bench.changing() as changed, pytest.raises(ReplyError, match="STALE"):
-        bench.add("lane", 4, 0, PLAIN)
+        bench.add("lane", 4, 0, [PLAIN])
     assert changed == {}
 
 
 def test_an_unknown_lane_may_begin_with_any_number(bench: Bench) -> None:
     """Lanes are forgotten after an hour; whoever comes back is accepted."""
-    assert len(bench.add("lane", 4711, 0, PLAIN)[1]) == 1
+    assert len(bench.add("lane", 4711, 0, [PLAIN])[1]) == 1
 
 
 def test_the_bound_takes_the_first_tasks_of_a_call(bench: Bench) -> None:
@@ -97,11 +96,11 @@ def test_the_bound_takes_the_first_tasks_of_a_call(bench: Bench) -> None:
 
 def test_a_number_that_met_a_full_queue_is_used_up(bench: Bench) -> None:
     """Sequence: full, room is made, the same number again: still what it got the first time, nothing."""
-    bench.add("lane", 1, 1, PLAIN)
-    assert bench.add("lane", 2, 1, PLAIN) == (False, [])
+    bench.add("lane", 1, 1, [PLAIN])
+    assert bench.add("lane", 2, 1, [PLAIN]) == (False, [])
     bench.client.delete(bench.keys["default"])
-    assert bench.add("lane", 2, 1, PLAIN) == (True, [])
-    assert len(bench.add("lane", 3, 1, PLAIN)[1]) == 1
+    assert bench.add("lane", 2, 1, [PLAIN]) == (True, [])
+    assert len(bench.add("lane", 3, 1, [PLAIN])[1]) == 1
 
 
 def test_what_is_held_dead_or_parked_counts_as_it_is(bench: Bench) -> None:
@@ -119,7 +118,7 @@ def test_what_is_held_dead_or_parked_counts_as_it_is(bench: Bench) -> None:
 def test_fields_are_kept_as_they_are(bench: Bench) -> None:
     """Binary names and values, empty ones, repetitions, sizes: a hand-out brings the same bytes in the same order."""
     strange = [b"\x00\xff\r\n", b"\xfe" * 1000, b"", b"", b"task", "größe".encode(), b"task", b'{"a": "\\ud800"}', b"id", b"x"]
-    bench.add("lane", 1, 0, [*adding.task("d", *strange), *adding.task("d;+1;;", *strange)])
+    bench.add("lane", 1, 0, [("d", *strange), ("d;+1;;", *strange)])
     tasks = bench.take_due(many=2)
     tasks.sort(key=lambda task: task.address[0])
     assert tasks[0].fields == strange
@@ -130,11 +129,11 @@ def test_fields_are_kept_as_they_are(bench: Bench) -> None:
 def test_a_task_with_too_many_fields_is_refused_by_itself(bench: Bench) -> None:
     """Beyond what a script can pass on: the tasks before it are accepted and answered, a call that begins with it is an error."""
     fields = list(map(str, range(10_000)))
-    huge, delayed = adding.task("d", *fields), adding.task("d;+1000;;", *fields)
-    state, ids = bench.add("lane", 1, 0, [*PLAIN, *huge, *PLAIN])
+    huge, delayed = ("d", *fields), ("d;+1000;;", *fields)
+    state, ids = bench.add("lane", 1, 0, [PLAIN, huge, PLAIN])
     assert (state, len(ids)) == (False, 1)
-    assert bench.add("lane", 1, 0, [*PLAIN, *huge, *PLAIN]) == (True, ids)
-    for tasks in (huge, delayed):
+    assert bench.add("lane", 1, 0, [PLAIN, huge, PLAIN]) == (True, ids)
+    for tasks in ([huge, PLAIN], [delayed]):
         with bench.changing() as changed, pytest.raises(ReplyError, match="fields"):
             bench.add("lane", 2, 0, tasks)
         assert changed == {}

@@ -45,6 +45,7 @@ def _revive(bench: Bench) -> object:
 #: A call of each script that does what it is there for.
 CALLS: dict[str, Callable[[Bench], object]] = {
     "add": lambda bench: bench.send("h", "d;+1;;u", key="k"),
+    "add_one": lambda bench: bench.send("l"),
     "admit": lambda bench: bench.run.admit("w1-a", [bench.held().address]),
     "beat": lambda bench: bench.run.beat(1000, "run", 500, [("w1-a", b"{}", "")]),
     "bury": _bury,

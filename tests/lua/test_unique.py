@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.lua import adding
 from tests.lua.bench import Bench
 
 
@@ -45,9 +44,9 @@ def test_a_key_is_held_by_one_task(bench: Bench) -> None:
 
 def test_a_full_queue_still_gives_the_holder(bench: Bench) -> None:
     """Joining a task needs no room; what comes behind it, and would need some, is not taken."""
-    unique, other = (adding.task("d;;;u", "task", "image", "key", key, "args", "{}") for key in ("k", "other"))
-    _, [holder] = bench.add("lane", 1, 1, unique)
-    assert bench.add("lane", 2, 1, [*unique, *unique, *other, *unique]) == (False, [f"={holder}", f"={holder}"])
+    unique, other = (("d;;;u", "task", "image", "key", key, "args", "{}") for key in ("k", "other"))
+    _, [holder] = bench.add("lane", 1, 1, [unique])
+    assert bench.add("lane", 2, 1, [unique, unique, other, unique]) == (False, [f"={holder}", f"={holder}"])
 
 
 def test_a_key_without_u_is_only_a_field(bench: Bench) -> None:

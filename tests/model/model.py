@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from streamq.replies import Handed
+from tests.lua.adding import Call
 from tests.model.clock import HEARTBEAT, LEASE, QUIET
 
 #: Crashes that make a suspect.
@@ -89,7 +90,7 @@ class Lane:
 
     number: int
     bound: int
-    args: list[str | bytes | int]
+    call: Call
     ids: list[str]
     time: int
 

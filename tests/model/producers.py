@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import NamedTuple
 
 import hypothesis.strategies as st
 import pytest
 
 from streamq.server.reply import MemoryFull, ReplyError
-from tests.lua.adding import Arguments, add, task
+from tests.lua.adding import Call, Row, add, call
 from tests.model.base import LOSSES, WHICH, Base, Loss, one_of, step
 from tests.model.clock import UNIT_MS
 from tests.model.model import Lane, Task
@@ -38,17 +37,14 @@ SPECS = st.builds(
 BULK = st.lists(SPECS, min_size=1, max_size=8)
 
 
-def _args(specs: list[Spec]) -> Arguments:
-    """Specs as `add` takes them, neighbours that are alike together."""
-    args: Arguments = []
-    for (letter, delay, expires, key), alike in groupby(specs):
+def _call(specs: list[Spec]) -> Call:
+    rows: list[Row] = []
+    for letter, delay, expires, key in specs:
         due = f"+{delay * UNIT_MS}" if delay else ""
         late = f"+{expires * UNIT_MS}" if expires else ""
         head = f"{letter};{due};{late};{'u' if key else ''}" if due or late or key else letter
-        first = task(head, "task", "image", *(("key", key) if key else ()), "args", "{}")
-        more = len(list(alike)) - 1
-        args += [1 + more, *first[1:], *["{}"] * more]
-    return args
+        rows.append((head, "task", "image", *(("key", key) if key else ()), "args", "{}"))
+    return call(rows)
 
 
 class Producers(Base):
@@ -81,15 +77,15 @@ class Producers(Base):
 
     def _send(self, specs: list[Spec], lane: int, bound: int) -> None:
         name, number = self._lane(lane)
-        args = _args(specs)
+        made = _call(specs)
         if self.full:
             with pytest.raises(MemoryFull):
-                add(self.run, name, number, bound, args)
+                add(self.run, name, number, bound, made)
             return
-        again, ids = add(self.run, name, number, bound, args)
+        again, ids = add(self.run, name, number, bound, made)
         assert not again, f"number {number} of {name} was taken for {self.model.lanes.get(name)}"
         self._accepted(specs, bound, ids)
-        self.model.lanes[name] = Lane(number, bound, args, ids, self.model.now)
+        self.model.lanes[name] = Lane(number, bound, made, ids, self.model.now)
 
     def send_some(self, specs: list[Spec]) -> None:
         """Send without a bound, unless memory is full."""
@@ -110,18 +106,18 @@ class Producers(Base):
         """A producer that has not seen its last answer sends again, and gets it; a send that is long past is refused."""
         name = one_of(sorted(self.model.lanes), lane)
         last = self.model.lanes[name]
-        reply = add(self.run, name, last.number, last.bound, last.args)
+        reply = add(self.run, name, last.number, last.bound, last.call)
         assert reply == (True, last.ids), f"a repeated send was answered by {reply}, the first by {last.ids}"
         with pytest.raises(ReplyError, match="STALE"):
-            add(self.run, name, last.number - back, last.bound, last.args)
+            add(self.run, name, last.number - back, last.bound, last.call)
 
     @step(lambda self: not self.full, specs=BULK, lane=WHICH, loss=LOSSES)
     def send_and_lose_the_reply(self, specs: list[Spec], lane: int, loss: Loss) -> None:
         """The reply to a send is lost, whether it was executed or not; the send is repeated: its tasks are there once."""
         name, number = self._lane(lane)
-        args = _args(specs)
-        executed = self.lose("add", (name, number, BOUNDS[0], *args), loss)
-        again, ids = add(self.run, name, number, BOUNDS[0], args)
+        made = _call(specs)
+        executed = self.lose(made.script, (name, number, BOUNDS[0], *made.args), loss)
+        again, ids = add(self.run, name, number, BOUNDS[0], made)
         assert again == executed, f"number {number} of {name}: executed {executed}, answered again {again}"
         self._accepted(specs, BOUNDS[0], ids)
-        self.model.lanes[name] = Lane(number, BOUNDS[0], args, ids, self.model.now)
+        self.model.lanes[name] = Lane(number, BOUNDS[0], made, ids, self.model.now)

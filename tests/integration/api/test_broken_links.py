@@ -42,6 +42,7 @@ def link(server: str, short_dir: Path, app: App) -> Iterator[Proxy]:
     print(f"SEED={SEED}")  # noqa: T201 - to repeat it
     with app.queue.transitions() as transitions:
         transitions.load("add")
+        transitions.load("add_one")
     with Proxy(server, short_dir / "proxy.sock", seed=SEED) as proxy:
         proxy.share, proxy.within = 0.2, 1500
         yield proxy

@@ -208,6 +208,11 @@ def _add(stage: Stage, n: int) -> None:
     assert stage.app.send("work", n=n).state() == "waiting"
 
 
+def _add_many(stage: Stage, n: int) -> None:
+    jobs = stage.app.send_many("work", [{"n": 2 * n}, {"n": 2 * n + 1}])
+    assert [job.state() for job in jobs] == ["waiting"] * 2
+
+
 def _cancel(stage: Stage, n: int) -> None:
     [task] = stage.shop.send("work", {"n": n})
     with contextlib.suppress(Unconfirmed):
@@ -290,7 +295,8 @@ def _reading(call: Callable[[Transitions], object]) -> Callable[[Stage, int], No
 
 
 ASKED: Final[dict[str, Callable[[Stage, int], None]]] = {
-    "add": _add,
+    "add": _add_many,
+    "add_one": _add,
     "cancel": _cancel,
     "claim": _claim,
     "discard": _discard,

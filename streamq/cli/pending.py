@@ -88,11 +88,22 @@ COLUMNS = [
 
 def _left_out(view: View, wanted: Wanted) -> None:
     """Say what is not shown."""
-    there = view.pending + (0 if wanted.stuck or wanted.idle_ms else view.retrying)
-    if len(view.tasks) == wanted.limit < there:
-        note(f"the first {wanted.limit} are shown; --limit shows more")
+    if said := more(view, wanted.limit, view.pending + (0 if wanted.stuck or wanted.idle_ms else view.retrying)):
+        note(said)
     if view.looked < view.pending:
         note(f"{view.looked:,} of {view.pending:,} pending tasks were looked at; more may be stuck")
+
+
+def more(view: View, limit: int, there: int) -> str | None:
+    """Where the rest is of what is there; None: all of it is shown."""
+    from streamq.pending import FIELDS_MOST
+
+    shown = len(view.tasks)
+    if shown == limit < there:
+        return f"the first {shown} are shown; --limit shows more"
+    if shown == FIELDS_MOST < there:
+        return f"the first {shown} are shown; `streamq tasks --state running --state retrying` lists them all"
+    return None
 
 
 def _empty(state: State, view: View, wanted: Wanted) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamq.cli.figures import WORKER_STYLES
+from streamq.cli.pending import more
 from streamq.cli.render import STYLES, compact, safe, span
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def picture(view: View, queue: str, limit: int, wrong: str | None = None) -> Ren
     if wrong is not None:
         parts.append(Text(safe(wrong), style="bold red"))
     parts.append(_table(view.tasks) if view.tasks else Text("\nNothing is pending.", style="dim"))
-    if len(view.tasks) == limit < view.pending + view.retrying:
-        parts.append(Text(f"The first {limit} are shown; --limit shows more.", style="dim"))
+    if said := more(view, limit, view.pending + view.retrying):
+        parts.append(Text(f"{said[0].upper()}{said[1:]}.", style="dim"))
     if view.looked < view.pending:
         parts.append(Text(f"{view.looked:,} of {view.pending:,} were looked at; more may be stuck.", style="dim"))
     if view.stuck:

@@ -69,6 +69,15 @@ def test_filters_and_limit(streamq: Program, seed: Seed) -> None:
     assert done.err == "streamq: the first 2 are shown; --limit shows more\n"
 
 
+def test_a_view_ends_where_a_list_goes_on(streamq: Program, seed: Seed) -> None:
+    """A view is no dump: a thousand tasks whatever is asked for, and where to find the others."""
+    seed.send(1100)
+    seed.take("w1-a", 1100)
+    done = streamq("pending", "--limit", "5000")
+    assert len(done.out.splitlines()) == 1001
+    assert done.err == "streamq: the first 1000 are shown; `streamq tasks --state running --state retrying` lists them all\n"
+
+
 def test_claim_hands_stuck_tasks_on(streamq: Program, seed: Seed) -> None:
     """All of them, however many, and says so; then there is nothing to do."""
     seed.send(120)

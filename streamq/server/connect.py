@@ -9,6 +9,8 @@ caller to say (`patience.py` repeats those that may be). Senders, workers and co
 from __future__ import annotations
 
 import select
+import socket
+import struct
 import time
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,7 +21,6 @@ from streamq.server.reply import Forbidden, ReplyError, ReplyLost, error_of
 from streamq.server.resp import Argument, ProtocolError, Receiver, Reply, pack
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
     from streamq.server.endpoint import Endpoint
@@ -153,12 +154,21 @@ class Link:
     def _put(self, packet: bytes, count: int, limit: float) -> None:
         try:
             if limit != self._limit:
-                self._socket.settimeout(limit)
-                self._limit = limit
+                self._wait_for(limit)
             self._due = count
             self._socket.sendall(packet)
         except BaseException as error:  # noqa: BLE001 - raised again
             self._give_up(error)
+
+    def _wait_for(self, limit: float) -> None:
+        """Let no wait take longer: the kernel sees to it, where Python would ask it before each call whether that will wait."""
+        self._limit = limit
+        if type(self._socket) is socket.socket:
+            timeval = struct.pack("@ll", int(limit), int(limit % 1 * 1e6) or 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        else:  # TLS waits for more than one packet at a time
+            self._socket.settimeout(limit)
 
     def _receive(self) -> list[Reply]:
         try:
@@ -172,7 +182,7 @@ class Link:
     def _give_up(self, error: BaseException) -> NoReturn:
         """Whatever interrupts an exchange closes the connection, or later replies would shift."""
         self.close()
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError | BlockingIOError):
             raise ReplyLost(f"{self.endpoint.masked} did not answer in {self._limit:g} s") from error
         if isinstance(error, OSError):
             raise ReplyLost(f"the connection to {self.endpoint.masked} broke: {error.strerror or error}") from error
@@ -193,7 +203,9 @@ class Link:
         self.close()
         url = self.endpoint.resolve()
         self._close, self._socket, login = dial(url, self.endpoint.masked, self.timeout)
-        self._pid, self._limit = process.pid, self.timeout
+        self._pid = process.pid
+        self._socket.settimeout(None)
+        self._wait_for(self.timeout)
         self._receiver = Receiver(self._socket, error_of)
         try:
             self._greet(login)

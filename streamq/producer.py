@@ -27,7 +27,7 @@ from streamq.room import Room
 from streamq.server.connect import Link
 from streamq.server.patience import waiting
 from streamq.server.reply import FULL, ReplyError, ReplyLost
-from streamq.server.resp import Words, joined, words
+from streamq.server.resp import Words, joined, word, words
 from streamq.transitions import Transitions
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ def _one(form: Form) -> Words:
 def _packed(tasks: Sequence[Prepared[Any]]) -> tuple[Literal["add", "add_one"], Words]:
     """Tasks as a script takes them, and which; in `add`, those that differ in their arguments alone share all the rest."""
     if len(tasks) == 1 and (one := _one(tasks[0].form))[0]:
-        return "add_one", joined(one, words((tasks[0].args,)))
+        return "add_one", joined(one, word(tasks[0].args))
     parts: list[Words] = []
     for form, alike in groupby(tasks, _form):
         args = [task.args for task in alike]

@@ -100,15 +100,14 @@ class Watch(NamedTuple):
 
 def expand_ids(ranges: str) -> list[str]:
     """The ids behind the ranges that `add.lua` answers with: `d1764000000000-0+2` are three."""
+    if ranges.endswith("+0") and " " not in ranges:
+        return [ranges[:-2]]
     ids: list[str] = []
     for text in ranges.split():
         if text.startswith("="):
             ids.append(text)
             continue
-        first, _, more = text.partition("+")
-        if more == "0":
-            ids.append(first)
-            continue
+        first, more = text.split("+")
         prefix, low = first.split("-")
         ids += [f"{prefix}-{seq}" for seq in range(int(low), int(low) + int(more) + 1)]
     return ids

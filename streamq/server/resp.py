@@ -40,6 +40,11 @@ def words(args: Sequence[Argument]) -> Words:
     return len(args), packed[packed.index(b"\n") + 1 :]
 
 
+def word(text: bytes) -> Words:
+    """One argument, packed."""
+    return 1, b"$%d\r\n%b\r\n" % (len(text), text)
+
+
 def joined(first: Words, second: Words) -> Words:
     """Arguments, and others behind them."""
     return first[0] + second[0], first[1] + second[1]

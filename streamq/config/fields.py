@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -72,14 +72,13 @@ def sections() -> dict[str, type[Section]]:
         for depth in range(1, len(parts) + 1):
             parent, name = ".".join(parts[: depth - 1]), ".".join(parts[:depth])
             if name not in found:
-                found[name] = get_type_hints(found[parent])[parts[depth - 1]]
+                found[name] = next(info.type for info in msgspec.structs.fields(found[parent]) if info.name == parts[depth - 1])
     return found
 
 
 def _walk(section: type[Section], prefix: str) -> Iterator[Field]:
-    hints = get_type_hints(section, include_extras=True)
     for info in msgspec.structs.fields(section):
-        key, annotation = f"{prefix}{info.name}", hints[info.name]
+        key, annotation = f"{prefix}{info.name}", info.type
         if isinstance(annotation, type) and issubclass(annotation, Section):
             yield from _walk(annotation, f"{key}.")
             continue

@@ -183,7 +183,7 @@ class Transitions:
             result_ttl_ms: how long a result is kept.
             lines: a line of history a task, in order.
             buckets: counts of waits and runs by bucket, `w12 3 r0 1`.
-            fences: address and count of each.
+            fences: address and count of each, in turn.
             extras: index, id, unique key, result of those that have more.
             results: ids of those extras that have a result, in order.
 
@@ -191,7 +191,7 @@ class Transitions:
             The addresses that were refused, their lease being lost.
         """
         keys = [self.keys.result(task_id) for task_id in results]
-        args = (consumer, worker, result_ttl_ms, self.history, lines, buckets, len(fences) // 2, *fences, *extras)
+        args = (consumer, worker, result_ttl_ms, self.history, lines, buckets, *fences_told(fences), *extras)
         return [address.decode() for address in self.run("settle", *args, more_keys=keys)]
 
     def park(self, consumer: str, tasks: Sequence[Park]) -> list[str]:
@@ -204,21 +204,8 @@ class Transitions:
 
     def bury(self, consumer: str, worker: str, task: Bury) -> bool:
         """Moves a task to the dead letters; False: its lease was lost."""
-        reply = self.run(
-            "bury",
-            consumer,
-            worker,
-            task.address,
-            task.count,
-            task.reason,
-            task.error,
-            task.traceback,
-            task.attempt,
-            int(task.failed),
-            int(task.not_started),
-            self.history,
-            task.task,
-        )
+        told = (task.address, task.count, task.reason, task.error, task.traceback, task.attempt)
+        reply = self.run("bury", consumer, worker, *told, int(task.failed), int(task.not_started), self.history, task.task)
         return bool(reply == b"ok")
 
     # Leases and recovery
@@ -332,6 +319,12 @@ class Transitions:
         """The figures of the queue at one instant; see `stats.lua`."""
         reply: list[Any] = self.run("stats", minutes)
         return reply
+
+
+def fences_told(fences: Sequence[str | int]) -> tuple[str, str]:
+    """Fences, address and count in turn, as `settle.lua` takes them: addresses, and counts where they are not all 1."""
+    counts = fences[1::2]
+    return " ".join(map(str, fences[::2])), "" if counts.count(1) == len(counts) else " ".join(map(str, counts))
 
 
 def blocking_read(keys: Keys, consumer: str, count: int, block_ms: int) -> list[list[str | int]]:

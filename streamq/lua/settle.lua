@@ -1,6 +1,7 @@
 -- Finishes a group of tasks: fenced, acknowledged, deleted; then results, history and figures. At most 450 tasks a call.
--- ARGV    consumer worker result_ttl_ms history lines buckets n, then n of: address count,
---         then for those that have more: index id key result ("" none); a result goes to the next key behind the fixed ones
+-- ARGV    consumer worker result_ttl_ms history lines buckets addresses counts, then for those that have more:
+--         index id key result ("" none); a result goes to the next key behind the fixed ones
+--         addresses and counts: the fences, blanks between; no counts where all are 1
 --         lines: the history's line of each task, in the same order; buckets: "w12 3 r0 1 …", how many waits and runs fell in each
 -- Returns the addresses that were refused: their fence no longer holds.
 -- @include address
@@ -10,52 +11,55 @@
 -- @include minutes
 -- @include ended
 
-local consumer, worker, ttl, history, lines, n = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[7])
-local FIRST = 8
-local by_letter, refused, is_refused, done = {}, {}, {}, 0
+local consumer, worker, ttl, history, lines = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local letters, ids, counts, by_letter, n = {}, {}, {}, {}, 0
+local refused, is_refused, done = {}, {}, 0
 
-for i = 1, n do
-  local letter = ARGV[FIRST + 2 * (i - 1)]:sub(1, 1)
+for letter, id in ARGV[7]:gmatch('(%a)(%S+)') do
+  n = n + 1
+  letters[n], ids[n] = letter, id
   local of = by_letter[letter]
   if not of then
     of = {}
     by_letter[letter] = of
   end
-  of[#of + 1] = i
+  of[#of + 1] = n
 end
+for count in ARGV[8]:gmatch('%d+') do counts[#counts + 1] = tonumber(count) end
 
 -- The fence of a whole group is one XPENDING of the consumer's range; what lies outside it, and a few at a time, are asked for by
 -- themselves: the range of a consumer that holds a hundred is dearer than they are.
 local RANGE_FROM = 16
 for letter, of in pairs(by_letter) do
-  local stream, counts, entries, addresses = STREAM[letter], {}, {}, {}
+  local stream, pending, entries = STREAM[letter], {}, {}
   local rows = #of < RANGE_FROM and {} or pending_rows(stream, '-', '+', 2 * #of + 64, consumer)
-  for _, row in ipairs(rows) do counts[row[1]] = row[4] end
+  for _, row in ipairs(rows) do pending[row[1]] = row[4] end
   for _, i in ipairs(of) do
-    local address, count = ARGV[FIRST + 2 * (i - 1)], tonumber(ARGV[FIRST + 2 * (i - 1) + 1])
-    local entry = address:sub(2)
-    if counts[entry] == count or not counts[entry] and held(address, consumer, count) then
-      entries[#entries + 1] = entry
-      addresses[#addresses + 1] = address
+    local id, count = ids[i], counts[i] or 1
+    if pending[id] == count or not pending[id] and held(letter .. id, consumer, count) then
+      entries[#entries + 1] = id
     else
-      refused[#refused + 1] = address
+      refused[#refused + 1] = letter .. id
       is_refused[i] = true
     end
   end
   if #entries > 0 then
     redis.call('XACK', stream, GROUP, unpack(entries))
     redis.call('XDEL', stream, unpack(entries))
-    if redis.call('EXISTS', K.attempts) == 1 then redis.call('HDEL', K.attempts, unpack(addresses)) end
+    if redis.call('EXISTS', K.attempts) == 1 then
+      for i, id in ipairs(entries) do entries[i] = letter .. id end
+      redis.call('HDEL', K.attempts, unpack(entries))
+    end
     done = done + #entries
   end
 end
 
 local result_key = FIXED_KEYS
-for j = FIRST + 2 * n, #ARGV, 4 do
+for j = 9, #ARGV, 4 do
   local i, id, key, result = tonumber(ARGV[j]), ARGV[j + 1], ARGV[j + 2], ARGV[j + 3]
   if result ~= '' then result_key = result_key + 1 end
   if not is_refused[i] then
-    release_names(id, ARGV[FIRST + 2 * (i - 1)], key)
+    release_names(id, letters[i] .. ids[i], key)
     if result ~= '' then redis.call('SET', KEYS[result_key], result, 'PX', ttl) end
   end
 end

@@ -11,7 +11,7 @@ BUGS: dict[str, list[Edit]] = {
     "the fence does not compare the consumer": [("row[2] == consumer and", "")],
     "settle does not compare the count": [
         ("local RANGE_FROM = 16", "local RANGE_FROM = 1"),
-        ("counts[entry] == count or", "counts[entry] or"),
+        ("pending[id] == count or", "pending[id] or"),
     ],
     "claim does not ask for the fence": [
         (
@@ -71,7 +71,7 @@ BUGS: dict[str, list[Edit]] = {
     "three crashes make a suspect": [("local SUSPECT_AFTER = 2", "local SUSPECT_AFTER = 3")],
     # Ending
     "settle leaves the entry": [("redis.call('XDEL', stream, unpack(entries))", "")],
-    "settle leaves the record": [("then redis.call('HDEL', K['attempts'], unpack(addresses)) end", "then end")],
+    "settle leaves the record": [("redis.call('HDEL', K['attempts'], unpack(entries))", "")],
     "a dead letter is acknowledged before it is written": [
         (
             "local id, key = id_of(address, fields), field(fields, 'key')",

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 
 from streamq.server.reply import ReplyError
-from streamq.transitions import Bury, Park, ParkKind, Reason
+from streamq.transitions import Bury, Park, ParkKind, Reason, fences_told
 from tests.model.base import LOSSES, WHICH, Base, Loss, step
 from tests.model.model import LIMIT, Run, Task
 
@@ -66,8 +66,8 @@ class Verdicts(Base):
             args = self._settle_args(runs, results=True)
             consumer, worker, ttl, lines, buckets, fences, extras, names = args
             keys = [self.keys.result(task_id) for task_id in names]
-            told = (consumer, worker, ttl, self.run.history, lines, buckets, len(runs), *fences, *extras)
-            if self.lose("settle", told, loss, keys):
+            argv = (consumer, worker, ttl, self.run.history, lines, buckets, *fences_told(fences), *extras)
+            if self.lose("settle", argv, loss, keys):
                 self._finished(runs, results=True)
             self.settle_runs(runs, results=True)
 

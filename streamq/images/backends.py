@@ -31,7 +31,7 @@ def scaler(settings: Settings) -> Scaler | None:
         return None
     try:
         from streamq.images import vips
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError, AttributeError) as error:  # the last one: an older libvips, or binding
         raise _unusable(settings, f"libvips cannot be loaded: {str(error).strip()}") from None
     return vips.scaled
 

@@ -8,6 +8,8 @@ disk does wrong stays an `OSError`. Called by `pipeline` only.
 from __future__ import annotations
 
 import math
+import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, cast
@@ -28,6 +30,10 @@ READS_MOST: Final = 100_000
 READ_LEAST: Final = 1024
 #: Whether three eighths of a JPEG's size can be decoded too; Pillow itself asks for halves, quarters and eighths.
 _THIRDS: Final = bool(features.check_feature("libjpeg_turbo"))
+#: A PNG: its signature in bytes, then chunks: length and name, data, checksum.
+_PNG_SIGNATURE: Final = 8
+_PNG_CHUNK: Final = struct.Struct(">I4s")
+_PNG_CHECKSUM: Final = 4
 _TILE_WIDTH: Final = 322
 _TILE_LENGTH: Final = 323
 _ALLOWED: Final = tuple(each.pillow for each in FORMATS.values())
@@ -87,7 +93,7 @@ class Picture:
         self._image = image
         self._file = file
         self.what = what
-        self.orientation = _orientation(image)
+        self.orientation = _orientation(image, file[0])
         self.profile: bytes | None = image.info.get("icc_profile")
         #: Upright.
         self.size = _turned(image.size, self.orientation)
@@ -227,15 +233,36 @@ def _check_tile(image: Image.Image, limits: Limits, what: str) -> None:
         check_size((sides[0], sides[1]), limits, f"a tile of {what}")
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, stream: BinaryIO) -> int:
     """How the image lies, 1 to 8 as in EXIF; 1 where nothing readable says so."""
     if image.format == "TIFF":  # Pillow turns these itself while it decodes
         return 1
     try:
-        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+        # That of a PNG decodes all pixels first, for what may stand behind them.
+        plain = image.format == "PNG" and not _has_more_behind(stream)
+        exif = Image.Image.getexif(image) if plain else image.getexif()
+        found = exif.get(ExifTags.Base.Orientation, 1)
     except Exception:  # noqa: BLE001 -- broken EXIF data fails in many ways, and the image is good without it
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1  # noqa: PLR2004
+
+
+def _has_more_behind(stream: BinaryIO) -> bool:
+    """Whether a PNG tells anything behind its pixels, or is made of too many pieces to say; the stream stays where it is."""
+    at, has_pixels = stream.tell(), False
+    stream.seek(_PNG_SIGNATURE)
+    try:
+        for _ in range(READS_MOST):
+            length, kind = _PNG_CHUNK.unpack(stream.read(_PNG_CHUNK.size).ljust(_PNG_CHUNK.size, b"\0"))
+            if kind in (b"IEND", bytes(4)):
+                return False
+            if has_pixels and kind != b"IDAT":
+                return True
+            has_pixels |= kind == b"IDAT"
+            stream.seek(length + _PNG_CHECKSUM, os.SEEK_CUR)
+        return True
+    finally:
+        stream.seek(at)
 
 
 def _turned(size: Size, orientation: int) -> Size:

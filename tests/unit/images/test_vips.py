@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import pyvips  # type: ignore[import-untyped]
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngImageFile
 
 from streamq.config.schema import Limits
 from streamq.images import vips
 from streamq.images.errors import BadImage
 from streamq.images.formats import FORMATS
 from streamq.images.geometry import Scaling, whole
+from streamq.images.pipeline import make
+from streamq.images.work import plan
 from tests.unit.images.pictures import STORED, difference, encoded, lying, made, photo
 from tests.unit.images.test_decoding import in_mode, profile, wide_gamut
 
@@ -248,3 +251,31 @@ def test_a_stream_stays_where_it_was() -> None:
         assert vips.scaled(image, stream, len(data), Scaling(whole(image.size), (10, 10))) is not None
         assert stream.tell() == at
         image.load()
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_png_is_decoded_once_wherever_its_orientation_stands(
+    behind: bool,  # noqa: FBT001
+    orientation: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before the pixels or behind them; only the latter makes Pillow look there."""
+    data = lying(large(), orientation, "PNG", compress_level=1)
+    if behind:
+        at = data.index(b"eXIf") - 4
+        piece = data[at : at + 12 + int.from_bytes(data[at : at + 4], "big")]
+        data = data.replace(piece, b"").removesuffix(data[-12:]) + piece + data[-12:]
+    loaded, load = [], PngImageFile.load_end
+
+    def noted(image: PngImageFile) -> None:
+        loaded.append(image)
+        load(image)
+
+    monkeypatch.setattr(PngImageFile, "load_end", noted)
+    noting = Noting()
+    work = plan({"source": "x.ppm", "operation": "thumbnail", "width": 200})
+    result = make(io.BytesIO(data), len(data), work, Limits(), "x", noting)
+    assert result.size == (200, 134)
+    assert noting.did == [True]
+    assert len(loaded) == behind

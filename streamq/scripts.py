@@ -9,10 +9,14 @@ removes a whole queue learns here which keys it can have.
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+try:
+    from _sha1 import sha1  # type: ignore[import-not-found]  # hashlib loads OpenSSL, which a command that sends one task need not
+except ImportError:
+    from hashlib import sha1
 
 _FOLDER = Path(__file__).with_name("lua")
 _INCLUDE = re.compile(r"^-- @include (\w+)\n", re.MULTILINE)
@@ -62,4 +66,4 @@ def load(name: str) -> Script:
 
     source = _COMMENT.sub("", expand((_FOLDER / f"{name}.lua").read_text()))
     source = re.sub(r"\n{2,}", "\n", _KEY.sub(number, source)).replace("FIXED_KEYS", str(len(keys)))
-    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), tuple(keys))
+    return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest(), tuple(keys))

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 #: What is buffered should start within this time, in seconds.
 SOON: Final = 0.05
 #: What has been buffered for this long, in seconds, is handed back.
-TOO_LONG: Final = 0.25
+TOO_LONG: Final = 0.1
+#: What has not ended is taken to run for this long, in seconds.
+STALLED: Final = 1.0
 #: Largest buffer, in tasks: enough to run for as long as a take and a settling of the largest groups are under way.
 MOST: Final = 2000
 
@@ -35,58 +37,70 @@ class Prefetch:
 
     def __init__(self, fixed: int | None = None) -> None:
         self.fixed = fixed
-        #: Mean run time in seconds, of all that ran lately and by name.
-        self._mean: float | None = None
+        #: Mean run time in seconds, by kind of handler of all that ran lately, and by name.
+        self._mean: dict[bool, float] = {}
         self._means: dict[str, float] = {}
+        self._kinds: dict[str, bool] = {}
 
     def note(self, names: Sequence[str], seconds: Sequence[float]) -> None:
         """Takes in how long some runs took, each with its name; slower ones weigh at once, faster ones by and by."""
         counts = Counter(names)
-        total = sum(seconds)
         if len(counts) == 1:
-            sums = {names[0]: total}
+            sums = {names[0]: sum(seconds)}
         else:
             sums = dict.fromkeys(counts, 0.0)
             for name, each in zip(names, seconds, strict=True):
                 sums[name] += each
+        of_kind: dict[bool, list[float]] = {}
         for name, of_name in sums.items():
             self._means[name] = _moved(self._means.get(name), of_name / counts[name])
-        self._mean = _moved(self._mean, total / len(names))
+            total = of_kind.setdefault(self._kinds.get(name, False), [0.0, 0])
+            total[0] += of_name
+            total[1] += counts[name]
+        for kind, (total_of_kind, runs) in of_kind.items():
+            self._mean[kind] = _moved(self._mean.get(kind), total_of_kind / runs)
 
-    def stall(self) -> None:
+    def stall(self, kind: bool) -> None:  # noqa: FBT001 - a kind is a key
         """Takes in that what was buffered has not started: what runs is slow, though none of it has ended to tell how slow."""
-        self._mean = max(self._mean or 0.0, TOO_LONG)
+        self._mean[kind] = max(self._mean.get(kind, 0.0), STALLED)
 
-    def depth(self, slots: int) -> int:
-        """How many tasks may wait behind so many slots."""
+    def depth(self, kind: bool, slots: int) -> int:  # noqa: FBT001 - a kind is a key
+        """How many tasks may wait behind so many slots for handlers of a kind: async ones (True), or sync ones."""
         if self.fixed is not None:
             return self.fixed
-        if self._mean is None:
-            return 0
-        return min(MOST, int(slots * SOON / max(self._mean, 1e-6)))
+        mean = self._mean.get(kind)
+        return 0 if mean is None else min(MOST, int(slots * SOON / max(mean, 1e-6)))
 
-    def keep(self, names: Sequence[str], slots: int, ahead: int) -> int:
+    def keep(self, kind: bool, names: Sequence[str], slots: int, ahead: Sequence[str]) -> int:  # noqa: FBT001 - a kind is a key
         """How many of some tasks, in order, are expected to start soon enough; where not all are, fewer are asked for next time.
 
         Args:
+            kind: of their handlers.
             names: theirs.
             slots: how many run at the same time.
-            ahead: so many tasks run or wait before them.
+            ahead: the names of those that wait before them.
         """
         if self.fixed is not None or not names:
             return len(names)
-        mean = self._mean or 0.0
-        busy = max(0, ahead - slots) * mean
-        work = sum(n * self._expected(name) for name, n in Counter(names).items())
-        if busy + work <= slots * SOON:
+        counts = Counter(names)
+        if not counts.keys() <= self._kinds.keys():
+            self._kinds.update(dict.fromkeys(counts, kind))
+        work = self._work(counts)
+        if work + self._work(Counter(ahead)) <= slots * SOON:
             return len(names)
-        free_at = [busy / slots] * slots
+        free_at = [0.0] * slots
+        for name in ahead:
+            heapq.heapreplace(free_at, free_at[0] + self._expected(name))
         for kept, name in enumerate(names):
             if free_at[0] >= SOON:
-                self._mean = max(mean, work / len(names))
+                self._mean[kind] = max(self._mean.get(kind, 0.0), work / len(names))
                 return kept
             heapq.heapreplace(free_at, free_at[0] + self._expected(name))
         return len(names)
+
+    def _work(self, counts: Counter[str]) -> float:
+        """How long so many tasks of each name will run, in seconds."""
+        return sum(n * self._expected(name) for name, n in counts.items())
 
     def is_tiny(self, name: str) -> bool:
         """Whether a task of this name is known to end as soon as it has begun."""

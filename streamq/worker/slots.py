@@ -71,6 +71,10 @@ class Slots(abc.ABC):
         """How many runs have not started."""
         return len(self._buffer)
 
+    def waiting(self) -> list[str]:
+        """The names of the tasks that have not started, in order."""
+        return [run.task.name for run in self._buffer.copy()]
+
     def oldest(self) -> float:
         """When the run came that has waited longest; infinity: none waits."""
         try:

@@ -19,7 +19,7 @@ from streamq.worker.aftermath import cause_of
 from streamq.worker.budget import Budget
 from streamq.worker.drain import Drain
 from streamq.worker.pauses import Pauses
-from streamq.worker.prefetch import MOST, SOON, TOO_LONG, Prefetch
+from streamq.worker.prefetch import MOST, SOON, STALLED, Prefetch
 from streamq.worker.respawn import Respawn
 from streamq.worker.run import ServerClock
 
@@ -28,7 +28,7 @@ from streamq.worker.run import ServerClock
 
 def test_nothing_is_buffered_until_something_is_known() -> None:
     """The first tasks may take an hour each."""
-    assert Prefetch().depth(8) == 0
+    assert Prefetch().depth(False, 8) == 0
 
 
 def test_the_buffer_is_as_deep_as_the_run_times_allow() -> None:
@@ -36,18 +36,18 @@ def test_the_buffer_is_as_deep_as_the_run_times_allow() -> None:
     for seconds, depth in ((2**-10, int(4 * SOON * 2**10)), (10.0, 0), (1e-9, MOST)):
         prefetch = Prefetch()
         prefetch.note(["a"] * 10, [seconds] * 10)
-        assert prefetch.depth(4) == depth
+        assert prefetch.depth(False, 4) == depth
 
 
 def test_slow_runs_weigh_at_once_and_fast_ones_by_and_by() -> None:
     """One slow group after many fast ones takes the buffer away; it takes many fast ones to bring it back."""
     prefetch = Prefetch()
     prefetch.note(["a"] * 100, [0.001] * 100)
-    deep = prefetch.depth(4)
+    deep = prefetch.depth(False, 4)
     prefetch.note(["a"], [1.0])
-    assert prefetch.depth(4) == 0
+    assert prefetch.depth(False, 4) == 0
     groups = 0
-    while prefetch.depth(4) < deep // 2:
+    while prefetch.depth(False, 4) < deep // 2:
         prefetch.note(["a"] * 100, [0.001] * 100)
         groups += 1
     assert groups > 10
@@ -57,16 +57,16 @@ def test_a_stalled_buffer_is_not_filled_again() -> None:
     """Where nothing ends nothing is measured, and what waits is all that can be seen of a slow run."""
     prefetch = Prefetch()
     prefetch.note(["a"] * 100, [0.001] * 100)
-    prefetch.stall()
-    assert prefetch.depth(4) == int(4 * SOON / TOO_LONG) == 0
+    prefetch.stall(False)
+    assert prefetch.depth(False, 4) == int(4 * SOON / STALLED) == 0
 
 
 def test_a_depth_that_was_asked_for_stands() -> None:
     """Whatever was measured."""
     prefetch = Prefetch(7)
     prefetch.note(["a"], [10.0])
-    assert prefetch.depth(4) == 7
-    assert prefetch.keep(["a"] * 7, 4, 0) == 7
+    assert prefetch.depth(False, 4) == 7
+    assert prefetch.keep(False, ["a"] * 7, 4, []) == 7
 
 
 def known(**seconds: float) -> Prefetch:
@@ -82,26 +82,28 @@ def known(**seconds: float) -> Prefetch:
 @pytest.mark.parametrize(
     ("names", "ahead", "kept"),
     [
-        (["tiny"] * 1000, 0, 1000),
-        (["long"] * 10, 0, 2),  # one a slot
-        (["long"] * 10, 2, 2),  # nothing is known of what runs: it may end at any time
-        (["tiny"] * 100 + ["long"] * 3 + ["tiny"] * 100, 0, 102),  # both slots are taken then
-        (["tiny", "long"] + ["tiny"] * 900, 0, 902),  # the other slot does the rest
-        (["unknown"] * 10, 0, 2),
-        ([], 0, 0),
+        (["tiny"] * 1000, [], 1000),
+        (["long"] * 10, [], 2),  # one a slot: nothing is known of what runs, it may end at any time
+        (["long"] * 10, ["tiny"] * 100, 2),
+        (["tiny"] * 10, ["long"], 10),
+        (["tiny"] * 10, ["long"] * 2, 0),
+        (["tiny"] * 100 + ["long"] * 3 + ["tiny"] * 100, [], 102),  # both slots are taken then
+        (["tiny", "long"] + ["tiny"] * 900, [], 902),  # the other slot does the rest
+        (["unknown"] * 10, [], 2),
+        ([], ["tiny"], 0),
     ],
 )
-def test_what_would_start_too_late_is_not_kept(names: list[str], ahead: int, kept: int) -> None:
+def test_what_would_start_too_late_is_not_kept(names: list[str], ahead: list[str], kept: int) -> None:
     """By the run times of each name on two slots, in order."""
-    assert known(long=1.0).keep(names, 2, ahead) == kept
+    assert known(long=1.0).keep(False, names, 2, ahead) == kept
 
 
 def test_who_had_to_hand_back_asks_for_less() -> None:
     """Else it would take the same tasks again and again."""
     prefetch = known(long=1.0)
-    assert prefetch.depth(2) == MOST
-    prefetch.keep(["long"] * 100, 2, 0)
-    assert prefetch.depth(2) == 0
+    assert prefetch.depth(False, 2) == MOST
+    prefetch.keep(False, ["long"] * 100, 2, [])
+    assert prefetch.depth(False, 2) == 0
 
 
 # The budget

@@ -256,7 +256,7 @@ class Fetcher(Source):
     def _submit_soon(self, kind: bool, runs: list[Run]) -> None:  # noqa: FBT001 - a kind is a key
         """Gives slots what will start soon, and the rest back."""
         slots = self._slots[kind]
-        kept = self._prefetch.keep(kind, [run.task.name for run in runs], slots.slots, slots.waiting())
+        kept = self._prefetch.keep(kind, [run.task.name for run in runs], slots)
         if len(self._slots) > 1:
             kept = min(kept, max(0, self._free_of[kind], slots.slots + 1 - slots.load()))
         if slots.load() < slots.slots:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +21,23 @@ TOO_LONG: Final = 0.1
 #: What has not ended is taken to run for this long, in seconds.
 STALLED: Final = 1.0
 #: Largest buffer, in tasks: enough to run for as long as a take and a settling of the largest groups are under way.
-MOST: Final = 2000
-
-
+MOST: Final = 4000
 #: Of runs shorter than this, in seconds, one thread does more than several that have to be woken and take turns.
 TINY: Final = 20e-6
+
+
+class Waiting(Protocol):
+    """Slots, as far as a buffer's depth depends on them."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at the same time."""
+
+    def buffered(self) -> int:
+        """How many tasks have not started."""
+
+    def waiting(self) -> list[str]:
+        """Their names, in order."""
 
 
 class Prefetch:
@@ -71,25 +83,24 @@ class Prefetch:
         mean = self._mean.get(kind)
         return 0 if mean is None else min(MOST, int(slots * SOON / max(mean, 1e-6)))
 
-    def keep(self, kind: bool, names: Sequence[str], slots: int, ahead: Sequence[str]) -> int:  # noqa: FBT001 - a kind is a key
+    def keep(self, kind: bool, names: Sequence[str], slots: Waiting) -> int:  # noqa: FBT001 - a kind is a key
         """How many of some tasks, in order, are expected to start soon enough; where not all are, fewer are asked for next time.
 
         Args:
             kind: of their handlers.
             names: theirs.
-            slots: how many run at the same time.
-            ahead: the names of those that wait before them.
+            slots: where they would run, and what waits there before them.
         """
         if self.fixed is not None or not names:
             return len(names)
         counts = Counter(names)
         if not counts.keys() <= self._kinds.keys():
             self._kinds.update(dict.fromkeys(counts, kind))
-        work = self._work(counts)
-        if work + self._work(Counter(ahead)) <= slots * SOON:
-            return len(names)
-        free_at = [0.0] * slots
-        for name in ahead:
+        work, longest = self._work(counts), max(map(self._expected, {*self._kinds, *self._means}))
+        if work + slots.buffered() * longest <= slots.slots * SOON:
+            return len(names)  # all are so short that it does not matter which are waiting
+        free_at = [0.0] * slots.slots
+        for name in slots.waiting():
             heapq.heapreplace(free_at, free_at[0] + self._expected(name))
         for kept, name in enumerate(names):
             if free_at[0] >= SOON:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 Ending = Run | Park | Bury
 #: With more than so many endings unsettled nothing new is taken: settling is what is too slow.
-BEHIND: Final = 2 * SETTLE_MOST
+BEHIND: Final = 6 * SETTLE_MOST
 
 
 class Settler:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -66,7 +66,22 @@ def test_a_depth_that_was_asked_for_stands() -> None:
     prefetch = Prefetch(7)
     prefetch.note(["a"], [10.0])
     assert prefetch.depth(False, 4) == 7
-    assert prefetch.keep(False, ["a"] * 7, 4, []) == 7
+    assert prefetch.keep(False, ["a"] * 7, Two([])) == 7
+
+
+class Two(NamedTuple):
+    """Two slots, and what waits for them."""
+
+    names: list[str]
+    slots: int = 2
+
+    def buffered(self) -> int:
+        """How many."""
+        return len(self.names)
+
+    def waiting(self) -> list[str]:
+        """Their names."""
+        return self.names
 
 
 def known(**seconds: float) -> Prefetch:
@@ -95,14 +110,14 @@ def known(**seconds: float) -> Prefetch:
 )
 def test_what_would_start_too_late_is_not_kept(names: list[str], ahead: list[str], kept: int) -> None:
     """By the run times of each name on two slots, in order."""
-    assert known(long=1.0).keep(False, names, 2, ahead) == kept
+    assert known(long=1.0).keep(False, names, Two(ahead)) == kept
 
 
 def test_who_had_to_hand_back_asks_for_less() -> None:
     """Else it would take the same tasks again and again."""
     prefetch = known(long=1.0)
     assert prefetch.depth(False, 2) == MOST
-    prefetch.keep(False, ["long"] * 100, 2, [])
+    prefetch.keep(False, ["long"] * 100, Two([]))
     assert prefetch.depth(False, 2) == 0
 
 

@@ -43,6 +43,8 @@ class Keys:
             raise ValueError(f"{queue!r} is no name of a queue")
         self.queue = queue
         self.prefix = f"streamq:{{{queue}}}:"
+        #: Stream, as the server names it -> its letter.
+        self.letters = {self.stream(letter).encode(): letter for letter in STREAMS}
 
     def __getitem__(self, name: str) -> str:
         """The key with this name: `keys["high"]`, `keys["retry:low"]`."""

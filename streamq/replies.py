@@ -115,9 +115,8 @@ def expand_ids(ranges: str) -> list[str]:
 
 def parse_read(keys: Keys, reply: Any, control: list[bytes | None]) -> tuple[list[Handed], Watch]:
     """What a blocked read brought, each with count 1, and what it has to pass before it starts."""
-    letters = {keys.stream(letter).encode(): letter for letter in STREAMS}
     tasks = [
-        Handed(letters[stream] + entry.decode(), 1, 0, 0, 0, fields)
+        Handed(keys.letters[stream] + entry.decode(), 1, 0, 0, 0, fields)
         for stream, entries in reply or []
         for entry, fields in entries
     ]

@@ -33,8 +33,11 @@ class Waiting(Protocol):
     def slots(self) -> int:
         """How many tasks run at the same time."""
 
+    def load(self) -> int:
+        """How many tasks run or wait."""
+
     def buffered(self) -> int:
-        """How many tasks have not started."""
+        """How many wait."""
 
     def waiting(self) -> list[str]:
         """Their names, in order."""
@@ -91,11 +94,12 @@ class Prefetch:
             names: theirs.
             slots: where they would run, and what waits there before them.
         """
-        if self.fixed is not None or not names:
+        for name in names:
+            if name not in self._kinds:
+                self._kinds[name] = kind
+        if self.fixed is not None or slots.load() + len(names) <= slots.slots:
             return len(names)
         counts = Counter(names)
-        if not counts.keys() <= self._kinds.keys():
-            self._kinds.update(dict.fromkeys(counts, kind))
         work, longest = self._work(counts), max(map(self._expected, {*self._kinds, *self._means}))
         if work + slots.buffered() * longest <= slots.slots * SOON:
             return len(names)  # all are so short that it does not matter which are waiting

@@ -75,6 +75,10 @@ class Two(NamedTuple):
     names: list[str]
     slots: int = 2
 
+    def load(self) -> int:
+        """Both slots are taken."""
+        return self.slots + len(self.names)
+
     def buffered(self) -> int:
         """How many."""
         return len(self.names)

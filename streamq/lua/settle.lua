@@ -27,13 +27,23 @@ for letter, id in ARGV[7]:gmatch('(%a)(%S+)') do
 end
 for count in ARGV[8]:gmatch('%d+') do counts[#counts + 1] = tonumber(count) end
 
--- The fence of a whole group is one XPENDING of the consumer's range; what lies outside it, and a few at a time, are asked for by
--- themselves: the range of a consumer that holds a hundred is dearer than they are.
+-- The fence of a whole group is one XPENDING of what the consumer holds of the milliseconds between its first id and its last; what
+-- that does not tell, and a few at a time, are asked for by themselves: the range of a consumer that holds a hundred is dearer.
 local RANGE_FROM = 16
+local function pending_between(stream, of)
+  local first, last, pending = ids[of[1]], ids[of[1]], {}
+  for _, i in ipairs(of) do
+    if ids[i] < first then first = ids[i] elseif ids[i] > last then last = ids[i] end
+  end
+  for _, row in ipairs(pending_rows(stream, first:match('^%d+'), last:match('^%d+'), 2 * #of + 64, consumer)) do
+    pending[row[1]] = row[4]
+  end
+  return pending
+end
+
 for letter, of in pairs(by_letter) do
-  local stream, pending, entries = STREAM[letter], {}, {}
-  local rows = #of < RANGE_FROM and {} or pending_rows(stream, '-', '+', 2 * #of + 64, consumer)
-  for _, row in ipairs(rows) do pending[row[1]] = row[4] end
+  local stream, entries = STREAM[letter], {}
+  local pending = #of < RANGE_FROM and {} or pending_between(stream, of)
   for _, i in ipairs(of) do
     local id, count = ids[i], counts[i] or 1
     if pending[id] == count or not pending[id] and held(letter .. id, consumer, count) then

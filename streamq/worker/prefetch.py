@@ -94,12 +94,11 @@ class Prefetch:
             names: theirs.
             slots: where they would run, and what waits there before them.
         """
-        for name in names:
-            if name not in self._kinds:
-                self._kinds[name] = kind
+        counts = Counter(names)
+        if not counts.keys() <= self._kinds.keys():
+            self._kinds.update(dict.fromkeys(counts, kind))
         if self.fixed is not None or slots.load() + len(names) <= slots.slots:
             return len(names)
-        counts = Counter(names)
         work, longest = self._work(counts), max(map(self._expected, {*self._kinds, *self._means}))
         if work + slots.buffered() * longest <= slots.slots * SOON:
             return len(names)  # all are so short that it does not matter which are waiting

@@ -106,7 +106,9 @@ class Settler:
         """A handler has returned or raised, as its run says: only its settling is left."""
         run.row = self._table.end(run.row)
         run.ended = True
-        self.put(run)
+        self._endings.append(run)
+        if self._waiting:
+            self._ring()
 
     def hand_back(self, run: Run) -> None:
         """A run has not begun, and will not."""
@@ -127,8 +129,11 @@ class Settler:
         """A run has ended, or a task that was never started is to be parked or buried."""
         self._endings.append(ending)
         if self._waiting:
-            self._waiting = False
-            self._bell.put(True)
+            self._ring()
+
+    def _ring(self) -> None:
+        self._waiting = False
+        self._bell.put(True)
 
     def _work(self) -> None:
         while not (self._stopped and not self._endings):

@@ -146,7 +146,11 @@ def test_on_a_terminal_what_is_done_is_said_meanwhile(bench: Yard) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_it_removes_everything(bench: Yard, number: int, status: int) -> None:
     """At once, and further signals do not cut that short; nothing is printed."""
-    process = bench.start("waiting", "--seconds", "30")
+    inherited = signal.signal(number, signal.SIG_DFL)  # a signal that whoever runs the tests ignores is ignored by what it starts
+    try:
+        process = bench.start("waiting", "--seconds", "30")
+    finally:
+        signal.signal(number, inherited)
     assert bench.left
 
     def has_ended() -> bool:
@@ -178,10 +182,11 @@ def test_results_are_removed_with_the_rest(bench: Yard) -> None:
     assert process.returncode == 130
 
 
-def test_a_process_of_the_worker_that_dies_is_told(bench: Yard) -> None:
-    """It is replaced, and its tasks run again: the run ends, and says that its figures are spoilt."""
+def test_processes_of_the_worker_that_die_are_told(bench: Yard) -> None:
+    """They are replaced, and their tasks run again: the run ends, and says that its figures are spoilt."""
     process = bench.start("waiting", "--seconds", "2", "--processes", "2")
-    children(process, "streamq.worker.child")[0].kill()
+    for child in children(process, "streamq.worker.child"):
+        child.kill()
     out, _ = process.communicate()
     assert process.returncode == 0
     told = json.loads(out)

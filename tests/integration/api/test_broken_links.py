@@ -187,7 +187,7 @@ def test_unique_keys_over_a_broken_link(sender: App, link: Proxy, client: redis.
 
 def test_a_bound_over_a_broken_link(make_app: MakeApp, link: Proxy, client: redis.Redis, keys: Keys) -> None:
     """What was refused is not there, what was accepted in part is told exactly, and the bound is never passed."""
-    link.share, link.within = 1.0, 15_000
+    link.share, link.within = 1.0, 6_000
     app = make_app(server__url=link.url, queue__max_size=1000, queue__on_full="reject")
     accepted: list[str] = []
     draw = random.Random(SEED)  # noqa: S311

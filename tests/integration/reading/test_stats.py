@@ -91,7 +91,7 @@ def test_the_figures_add_up_after_anything(seed: Seed) -> None:
                 seed.client.xadd(seed.keys[chance.choice(["high", "low", "later"])], {"task": "image", "args": "{}"})
             case _:
                 seed.send(2, chance.choice("hdl") + chance.choice([";+50000;;", ";;;"]))
-    seed.run.purge("d", "-", seed.now(), "test")
+    seed.run.purge("d", "-", seed.now() + 1, "test")
     figures = read(seed)
     assert figures.sent_total + figures.revived_total == there_or_ended(figures)
     assert min(figures.revived_total, figures.expired_total, figures.cancelled_total, figures.purged_total, figures.running) > 0

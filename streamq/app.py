@@ -10,8 +10,9 @@ server itself sends to the server that the worker takes from (`adopt`).
 from __future__ import annotations
 
 import functools
+import os
 import threading
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 import msgspec
 
@@ -25,8 +26,7 @@ from streamq.signature import encode_hook
 from streamq.task import AsyncTask, Task, bind
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
@@ -51,6 +51,27 @@ def adopt(settings: Settings) -> None:
     """Make these settings those of every app of this process that says nothing of a server itself; called by the worker."""
     global _adopted  # noqa: PLW0603 - one worker a process, and its modules make apps at import
     _adopted = settings
+
+
+#: Held while an app makes what it has one of, and by who forks: a child must find nothing half done.
+_making = threading.RLock()
+os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
+
+
+class _made_once(Generic[T]):  # noqa: N801 - a decorator
+    """A property that is made at its first use; a fork waits until it is."""
+
+    def __init__(self, make: Callable[[App], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, app: App, owner: type | None = None) -> T:
+        with _making:
+            made: T = app.__dict__.get(self._name) or app.__dict__.setdefault(self._name, self._make(app))
+        return made
 
 
 class App:
@@ -86,7 +107,7 @@ class App:
         self._config = config
         self._overrides = {"server.url": url, "server.data": None if data is None else str(data), "queue.name": queue}
 
-    @functools.cached_property
+    @_made_once
     def settings(self) -> Settings:
         """The configuration in force.
 
@@ -102,21 +123,21 @@ class App:
 
         return load(self._config, self._overrides)
 
-    @functools.cached_property
+    @_made_once
     def queue(self) -> Queue:
         """The queue."""
         from streamq.queue import Queue
 
         return Queue(self.settings, self.queue_name)
 
-    @functools.cached_property
+    @_made_once
     def waiters(self) -> Waiters:
         """Those who wait for tasks of the queue."""
         from streamq.waiters import Waiters
 
         return Waiters(self.queue)
 
-    @functools.cached_property
+    @_made_once
     def _job(self) -> Callable[[Sent], Job[Any]]:
         from streamq.job import Job
 
@@ -180,8 +201,11 @@ class App:
         on_full: str | None = None,
         timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> list[Job[R]]:
-        """Send many prepared tasks from a coroutine; as `enqueue_many`."""
-        send = functools.partial(self.queue.send_many, tasks, on_full=on_full, timeout=timeout)
+        """Send many prepared tasks from a coroutine; as `enqueue_many`. Cancelled, it sends no more than is under way."""
+
+        def send(*, stop: threading.Event) -> list[Sent]:
+            return self.queue.send_many(_until(stop, tasks), on_full=on_full, timeout=timeout, stop=stop)
+
         return list(map(self._job, await _in_thread(send)))
 
     def send(self, task: str, /, **args: Any) -> Job[Any]:
@@ -269,6 +293,14 @@ class _Decorator:
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Any: ...
+
+
+def _until(stop: threading.Event, tasks: Iterable[T]) -> Iterator[T]:
+    """What there is until the event is set."""
+    for task in tasks:
+        if stop.is_set():
+            return
+        yield task
 
 
 async def _in_thread(send: Callable[..., T]) -> T:

@@ -175,7 +175,10 @@ class TaskDefinition:
         if result is None:
             return None
         try:
-            return _encoder.encode(result)
+            raw = _encoder.encode(result)
+            if b"null" in raw and _not_finite({"result": result}):
+                raise ValueError("JSON has no infinite number and no NaN")
+            return raw
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidResult(
                 f"task {self.name} returned what cannot be kept as JSON: {error}",
@@ -263,7 +266,12 @@ def _not_finite(values: Mapping[str, Any]) -> str | None:
             return False
         return any(map(occurs, value))
 
-    return next((name for name, value in values.items() if occurs(_to_builtins(value, enc_hook=signatures.encode_hook))), None)
+    try:
+        return next(
+            (name for name, value in values.items() if occurs(_to_builtins(value, enc_hook=signatures.encode_hook))), None
+        )
+    except RecursionError:  # what is nested so deeply is refused for that
+        return None
 
 
 def timeout_ms(timeout: Duration | None) -> int | None:

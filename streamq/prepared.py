@@ -119,13 +119,17 @@ def resolve(options: Options) -> Delivery:
     Raises:
         UsageError: a value makes no sense, or two contradict each other.
     """
+    if unknown := ", ".join(sorted(options.keys() - Options.__annotations__.keys())):
+        raise UsageError(f"a task has no option {unknown}", hint=f"Its options are: {', '.join(Options.__annotations__)}.")
     priority = options.get("priority") or "default"
-    if priority not in LETTERS:
+    if priority not in tuple(LETTERS):
         raise UsageError(f"priority: expected one of {', '.join(LETTERS)}, not {priority!r}")
     due, expires = _due(options.get("delay"), options.get("at")), _expires(options.get("expires"))
     if due and expires and due[0] == expires[0] and int(expires[1:]) <= int(due[1:]):
         raise InvalidTask("the task would expire before it is due")
     key = options.get("unique")
+    if key is not None and not isinstance(key, str):
+        raise UsageError(f"unique: expected a text, not {key!r}")
     head = LETTERS[priority]
     if due or expires or key is not None:
         head = f"{head};{due};{expires};{'u' if key is not None else ''}"

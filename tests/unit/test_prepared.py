@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -63,3 +64,17 @@ def test_options_that_make_no_sense_are_refused(options: Options, says: str) -> 
     """Before anything is sent."""
     with pytest.raises(UsageError, match=says):
         resolve(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"dealy": "10m"}, "a task has no option dealy"),
+        ({"unique": 5}, "unique: expected a text"),
+        ({"priority": ["high"]}, "priority: expected one of"),
+    ],
+)
+def test_options_that_are_none_are_refused(options: dict[str, Any], says: str) -> None:
+    """A misspelt one is not left out in silence."""
+    with pytest.raises(UsageError, match=says):
+        resolve(cast("Options", options))

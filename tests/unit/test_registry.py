@@ -240,6 +240,25 @@ def test_a_result_that_is_no_json_is_an_error_of_the_task() -> None:
         TaskDefinition(plain).dump({"a": object()})
 
 
+@pytest.mark.parametrize("result", [float("nan"), [1.0, float("inf")], {"a": {"b": -float("inf")}}])
+def test_a_result_that_json_has_no_number_for_is_refused(result: object) -> None:
+    """It would be read back as None."""
+    definition = TaskDefinition(lambda: None, name="plain")
+    with pytest.raises(InvalidResult, match="no infinite number and no NaN"):
+        definition.dump(result)
+    assert definition.dump({"a": None}) == b'{"a":null}'
+
+
+@pytest.mark.parametrize("depth", [200, 500, 900, 5000])
+def test_arguments_that_are_nested_too_deeply_are_refused(depth: int) -> None:
+    """However deep: looking for what is no number goes as deep as they do."""
+    value: object = None
+    for _ in range(depth):
+        value = [value]
+    with pytest.raises(InvalidTask):
+        TaskDefinition(lambda x: x, name="plain").encode((value,), {})
+
+
 def test_a_result_is_made_into_what_the_handler_says() -> None:
     """Where it fits; a handler that returns something else than it says gives the JSON."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import threading
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ from tests.integration.api.conftest import MakeApp
 from tests.integration.api.tiny import TinyWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import redis
+
+    from streamq.prepared import Prepared
 
 
 @dataclass
@@ -334,3 +339,30 @@ def test_a_result_that_may_be_gone_is_not_reported_as_none(make_app: MakeApp, se
 
 def _has_finished(job: Job[Any]) -> bool:
     return job.state() == "finished"
+
+
+def test_a_bulk_that_is_cancelled_ends(app: App) -> None:
+    """What is under way is sent; the rest of the tasks is not even asked for."""
+    asked = []
+    under_way = threading.Event()
+
+    @app.task
+    def double(n: int) -> int:
+        return 2 * n
+
+    def endless() -> Iterator[Prepared[int]]:
+        for n in itertools.count():
+            asked.append(n)
+            if n == 1000:
+                under_way.set()
+            yield double.prepare(n)
+
+    async def cancel() -> None:
+        sending = asyncio.create_task(app.aenqueue_many(endless()))
+        await asyncio.to_thread(under_way.wait)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+    asyncio.run(cancel())  # which waits for the thread
+    assert len(asked) >= 1000

@@ -8,7 +8,8 @@ scripts/bench --peers arq,celery --peers-dir DIR                      other queu
 scripts/bench --against REV [ROW…]           has a change cost more than 10%? Exit status 1 where it has
 scripts/bench profile                        where the time of an empty task goes
 
-Exit status 0: measured, goals reached or not; 1: --against found what costs more; 2: something could not be measured.
+Exit status 0: measured, goals reached or not; 1: --against found what costs more; 2: something could not be measured, or wrong
+usage; 130, 143: interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -44,6 +46,7 @@ console, messages = Console(width=None if sys.stdout.isatty() else _WIDTH), Cons
 def main() -> None:
     """Does what was asked for."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that servers and workers are ended, as by Ctrl-C
     try:
         with tempfile.TemporaryDirectory(prefix="streamq-bench-") as folder:
             sys.exit(_run(options, Path(folder)))
@@ -52,6 +55,9 @@ def main() -> None:
         if error.hint:
             messages.print(f"hint: {error.hint}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        messages.print("scripts/bench: interrupted")
+        sys.exit(130)
 
 
 def _options() -> argparse.Namespace:
@@ -80,6 +86,11 @@ def _options() -> argparse.Namespace:
         parser.error("--rounds: at least 1")
     if options.source and (options.rows or options.against or options.peers):
         parser.error("--from measures nothing: give it no rows, no --against and no --peers")
+    for file in filter(None, (options.json, options.chart)):
+        if not file.absolute().parent.is_dir():
+            parser.error(f"{file}: there is no folder {file.parent}")
+    if options.markdown and not options.markdown.is_file():
+        parser.error(f"--markdown {options.markdown}: there is no such document")
     options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     options.sizes = QUICK if options.quick else WHOLE
     for text in options.size:

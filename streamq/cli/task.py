@@ -147,7 +147,9 @@ def line_of(record: Record) -> dict[str, Any]:
 @IDS
 @click.pass_obj
 def cancel(state: State, ids: tuple[str, ...]) -> int:
-    """Cancel tasks that have not ended, whatever their state; one that runs goes on, and its result is thrown away.
+    """Cancel tasks that have not ended, whatever their state.
+
+    What one returns that runs is thrown away; an async handler is cancelled when its worker next renews its lease.
 
     Exit status 1: one of them has ended, or is unknown.
     """

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.lua.bench import Bench
-from tests.lua.servers import Server
+from tests.lua.servers import Server, throwaway
 
 
 @pytest.fixture(scope="session")
 def script_server() -> Iterator[Server]:
     """A server of the tests' own, that they may limit, pause and flush."""
-    with tempfile.TemporaryDirectory(prefix="sq") as folder:
-        server = Server(Path(folder))
-        server.start()
+    with throwaway() as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ The tests of the scripts set memory limits, kill the server and flush its script
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,18 @@ from tests.conftest import wait_until
 def server_binary() -> Path:
     """The server binary that the tests run on."""
     return binary.find()[0]
+
+
+@contextlib.contextmanager
+def throwaway(*options: str) -> Iterator[Server]:
+    """A server in a folder of its own, as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="sq") as folder:
+        server = Server(Path(folder), *options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 class Server:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 import re
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from importlib import resources
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +15,7 @@ from streamq.scripts import load
 from streamq.transitions import Transitions
 from tests.conftest import wait_until
 from tests.lua.bench import Bench
-from tests.lua.servers import Server
+from tests.lua.servers import Server, throwaway
 
 FOLDER = resources.files("streamq") / "lua"
 NAMES = sorted(file.name.removesuffix(".lua") for file in FOLDER.iterdir() if file.name.endswith(".lua"))
@@ -76,14 +74,11 @@ CALLS: dict[str, Callable[[Bench], object]] = {
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Server]:
     """A server that is a whole cluster by itself."""
-    with tempfile.TemporaryDirectory(prefix="sq") as folder:
-        server = Server(Path(folder), "--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", str(_free_port()))
-        server.start()
+    with throwaway("--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", str(_free_port())) as server:
         with server.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
             wait_until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), "the cluster is whole")
         yield server
-        server.kill()
 
 
 def _free_port() -> int:

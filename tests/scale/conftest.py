@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from scripts.lib.depth import Depth, fill
 from tests.lua.bench import Bench
-from tests.lua.servers import Server
+from tests.lua.servers import Server, throwaway
 from tests.scale.cases import finish, taken
 
 #: Every page and every batch is full.
@@ -21,11 +19,8 @@ DEEP = Depth(waiting=9000, scheduled=4200, parked=4200, dead=1800)
 @pytest.fixture(scope="session")
 def depth_server() -> Iterator[Server]:
     """A server that does nothing else."""
-    with tempfile.TemporaryDirectory(prefix="sq") as folder:
-        server = Server(Path(folder))
-        server.start()
+    with throwaway() as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,12 @@ none: one parked task keeps its node, whatever has been through before and behin
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from streamq.transitions import SETTLE_MOST
-from tests.lua.servers import Server
+from tests.lua.servers import Server, throwaway
 from tests.scale.flow import Flow
 
 #: Tasks that go through in all, and how often one looks.
@@ -27,11 +25,8 @@ EMPTY, REST = 2_000, 8_000_000
 @pytest.fixture
 def alone() -> Iterator[Server]:
     """A server that nothing else has used."""
-    with tempfile.TemporaryDirectory(prefix="sq") as folder:
-        server = Server(Path(folder))
-        server.start()
+    with throwaway() as server:
         yield server
-        server.kill()
 
 
 @pytest.mark.timeout(3600)

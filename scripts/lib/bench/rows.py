@@ -36,21 +36,20 @@ def _alone(place: Place, what: str, rounds: int, way: Way) -> dict[str, list[flo
 
 def sync(place: Place, sizes: Sizes, rounds: int) -> list[Figure]:
     """Empty tasks, one process of ten threads."""
-    own, other = (_draining(place, side, "empty", sizes.empty) for side in (STREAMQ, LIMIT))
-    figure = _against(place, "sync", rounds, own, other)
-    return [
-        figure("empty sync tasks, one process", "/s", "rate", Goal(0.75)),
-        figure("processor time of the worker, an empty sync task", "µs", "worker_us"),
-    ]
+    return _empty(place, sizes, rounds, "sync", STREAMQ, Goal(0.75))
 
 
 def async_(place: Place, sizes: Sizes, rounds: int) -> list[Figure]:
     """Empty async tasks, one process."""
-    own, other = (_draining(place, side, "empty", sizes.empty) for side in (ASYNC, LIMIT))
-    figure = _against(place, "async", rounds, own, other)
+    return _empty(place, sizes, rounds, "async", ASYNC, Goal(0.6))
+
+
+def _empty(place: Place, sizes: Sizes, rounds: int, kind: str, side: Side, goal: Goal) -> list[Figure]:
+    own, other = (_draining(place, each, "empty", sizes.empty) for each in (side, LIMIT))
+    figure = _against(place, kind, rounds, own, other)
     return [
-        figure("empty async tasks, one process", "/s", "rate", Goal(0.6)),
-        figure("processor time of the worker, an empty async task", "µs", "worker_us"),
+        figure(f"empty {kind} tasks, one process", "/s", "rate", goal),
+        figure(f"processor time of the worker, an empty {kind} task", "µs", "worker_us"),
     ]
 
 

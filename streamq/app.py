@@ -70,7 +70,9 @@ class _made_once(Generic[T]):  # noqa: N801 - a decorator
 
     def __get__(self, app: App, owner: type | None = None) -> T:
         with _making:
-            made: T = app.__dict__.get(self._name) or app.__dict__.setdefault(self._name, self._make(app))
+            if self._name not in app.__dict__:
+                app.__dict__[self._name] = self._make(app)
+            made: T = app.__dict__[self._name]
         return made
 
 

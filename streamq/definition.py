@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Duration = float | str | timedelta
 
+#: What a NaN or an infinity is told.
+_NO_NUMBER: Final = "JSON has no infinite number and no NaN"
 _encoder = msgspec.json.Encoder(enc_hook=signatures.encode_hook)
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _to_builtins = msgspec.to_builtins
@@ -120,7 +122,7 @@ class TaskDefinition:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidTask(f"task {self.name}: {self._unsendable(self._bind(args, kwargs), error)}") from None
         if b"null" in raw and (name := _not_finite(self._bind(args, kwargs))):
-            raise InvalidTask(f"task {self.name}: parameter {name}: JSON has no infinite number and no NaN")
+            raise InvalidTask(f"task {self.name}: parameter {name}: {_NO_NUMBER}")
         if len(raw) > ARGS_MOST:
             raise InvalidTask(
                 f"task {self.name}: the arguments have {len(raw)} bytes of JSON, at most {ARGS_MOST} are sent",
@@ -177,7 +179,7 @@ class TaskDefinition:
         try:
             raw = _encoder.encode(result)
             if b"null" in raw and _not_finite({"result": result}):
-                raise ValueError("JSON has no infinite number and no NaN")
+                raise ValueError(_NO_NUMBER)
             return raw
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidResult(

@@ -34,12 +34,11 @@ class ServerClock:
     """The server's time, carried between its replies by this process's own monotonic clock."""
 
     def __init__(self) -> None:
-        #: Seconds to be added to `time.monotonic()`.
-        self.offset = time.time() - time.monotonic()
+        self._offset = time.time() - time.monotonic()
 
     def set(self, now_ms: int) -> None:
         """Takes over a time that the server has just told."""
-        self.offset = now_ms / 1000 - time.monotonic()
+        self._offset = now_ms / 1000 - time.monotonic()
 
     def ms(self) -> int:
         """Milliseconds of the server's clock."""
@@ -47,7 +46,7 @@ class ServerClock:
 
     def at(self, monotonic: float) -> int:
         """What the server's clock showed at a time of this process's own."""
-        return int((monotonic + self.offset) * 1000)
+        return int((monotonic + self._offset) * 1000)
 
 
 class Run(msgspec.Struct, eq=False):

@@ -106,9 +106,7 @@ class Settler:
         """A handler has returned or raised, as its run says: only its settling is left."""
         run.row = self._table.end(run.row)
         run.ended = True
-        self._endings.append(run)
-        if self._waiting:
-            self._ring()
+        self.put(run)
 
     def hand_back(self, run: Run) -> None:
         """A run has not begun, and will not."""
@@ -129,11 +127,8 @@ class Settler:
         """A run has ended, or a task that was never started is to be parked or buried."""
         self._endings.append(ending)
         if self._waiting:
-            self._ring()
-
-    def _ring(self) -> None:
-        self._waiting = False
-        self._bell.put(True)
+            self._waiting = False
+            self._bell.put(True)
 
     def _work(self) -> None:
         while not (self._stopped and not self._endings):

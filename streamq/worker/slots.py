@@ -110,7 +110,7 @@ class Slots(abc.ABC):
 
     def _begin(self, run: Run, begun: float, grace: float = 0.0) -> None:
         """Writes down that a run begins, before anything of its handler does."""
-        run.started_ms = int((begun + self._clock.offset) * 1000)
+        run.started_ms = self._clock.at(begun)
         run.row = self._table.start(run, begun, self._settler.backoff_of, grace)
         announce(lambda: self._context(run))
 

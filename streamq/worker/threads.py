@@ -69,7 +69,7 @@ class ThreadSlots(Slots):
     def _serve(self, bell: Bell) -> bool:
         """Runs tasks; True: there will be no more; False: a handler has left a context variable, which the next must not find."""
         buffer, idle, take = self._buffer, self._idle, self._buffer.popleft
-        fresh, is_lost, is_tiny = self._fresh, self._is_lost, self._prefetch.is_tiny
+        is_lost, is_tiny = self._is_lost, self._prefetch.is_tiny
         announce(None)
         clean = len(contextvars.copy_context())
         while len(contextvars.copy_context()) == clean:
@@ -83,12 +83,11 @@ class ThreadSlots(Slots):
             if buffer and idle and not is_tiny(run.task.name):
                 self._wake()
             begun = time.monotonic()
-            if (run.lost or begun - run.asked > fresh) and is_lost(run, begun):
+            if is_lost(run, begun):
                 self._give_up(run)
             else:
                 self._run(run, begun)
-            if len(buffer) <= self._low_water:
-                self._tell_room()
+            self._tell_room()
         return False
 
     def _sleep(self, bell: Bell) -> None:

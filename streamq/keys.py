@@ -21,8 +21,11 @@ PRIORITIES: Final[tuple[Priority, ...]] = ("high", "default", "low")
 STREAMS: Final = {"h": "high", "d": "default", "l": "low", "s": "later"}
 #: Priority -> letter of its stream.
 LETTERS: Final = {"high": "h", "default": "d", "low": "l"}
-#: The set of the queues that a server holds. The only key outside a queue's hash tag: no script touches it.
+#: The set of the queues that a server holds. It and the next one are the only keys outside a queue's hash tag: no script touches
+#: them.
 QUEUES: Final = "streamq:queues"
+#: The set of the queues that runs of `bench` have made and not yet removed.
+BENCHES: Final = "streamq:benches"
 
 _ID = re.compile(r"[hdls][0-9]{1,20}-[0-9]{1,20}\Z")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")

@@ -1,6 +1,7 @@
 """What `streamq bench` measures: what this installation, its server and this machine do in a second.
 
     ground.py    a queue and a folder of its own for one run, and their removal
+    claim.py     whose queue it is, and the removal of what runs left that are gone
     tasks.py     the tasks that its worker runs
     crew.py      that worker, in a process of its own
     field.py     tasks sent to the worker, and followed until they have ended

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streamq.app import App
 from streamq.bench import ground, hints, latency, running, sending, tasks
+from streamq.bench.claim import Claim, sweep
 from streamq.bench.crew import Crew, Order
 from streamq.bench.field import Field
 from streamq.bench.figures import Machine, Part, Report, Setting
@@ -69,6 +70,9 @@ class Bench:
         self.app = App(settings=self.settings)
         self._link = Link(self.queue.endpoint, name="streamq-bench")
         self._transitions = Transitions(self._link, self.queue.keys)
+        self._claim = Claim(self.queue.endpoint, self.queue.keys)
+        #: Queues that runs before this one had left on the server, and that it removed.
+        self.swept: list[str] = []
         self._crew: Crew | None = None
         self._field: Field | None = None
 
@@ -91,8 +95,10 @@ class Bench:
     def _begin(self) -> None:
         machine, server = Machine.here(), probe(self._link)
         ground.check(self._link, self.queue.keys, server)
+        self.swept = sweep(self._link)
         self._crew = Crew(Order(self.settings, self._options.processes, self._folder))
         self._crew.ready()
+        self._claim.take()
         setting = Setting(
             queue=self.queue.name,
             parts=[part for part in PARTS if part in self._options.parts],
@@ -107,6 +113,7 @@ class Bench:
     def _end(self, error: BaseException | None) -> None:
         """Remove everything, whatever comes; where the run has failed already, that stays its error."""
         ground.deafen()
+        self._claim.release()
         try:
             if self._crew is not None:
                 self._crew.stop()
@@ -126,12 +133,14 @@ class Bench:
         Raises:
             StreamqError: it could not be measured.
         """
+        self._claim.check()
         if part != "send":
             self._start_worker()
         figures: Part = getattr(self, f"_{part}")()
         setattr(self.report, part, figures)
         ground.clear_results(self._link, self.queue.keys)
         ground.expire(self._link, self.queue.keys)
+        self._claim.check()
         return figures
 
     def finish(self) -> Report:

@@ -2,8 +2,8 @@
 
 Nothing of any other queue is read or written. Before anything is written the server is asked whether it has room, and whether
 what is written may be removed again. Every key that a queue can have is known from the scripts, results from the history. What a
-run cannot remove because it was killed itself, its worker removes; where both are gone, the server drops within an hour what a
-part has left.
+run cannot remove because it was killed itself, its worker removes; where both are gone, or the server was, the next run sweeps it
+(`claim.py`), and the server drops within an hour what a part has left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 from streamq import history, scripts
 from streamq.errors import ServerUnusable, StreamqError
-from streamq.keys import QUEUES, Keys
+from streamq.keys import BENCHES, QUEUES, Keys
 from streamq.units import human_bytes
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ MEMORY: Final = 16 << 20
 _FULL: Final = 0.9
 #: Stream that redis-py adds to.
 BARE: Final = "bare"
+#: Key that is there for as long as a run uses the queue.
+CLAIM: Final = "claim"
 #: So many endings are kept at least: the results that are to be removed are found in them, and when tasks were started.
 HISTORY: Final = 10_000
 #: Pixels and bytes of the largest source.
@@ -111,7 +113,7 @@ def check(link: Link, keys: Keys, server: Facts) -> None:
 
 
 def names(keys: Keys) -> list[str]:
-    """Every key that the queue can have, but for results."""
+    """Every key that the queue can have, but for results and the claim."""
     return sorted({keys[name] for script in scripts.names() for name in scripts.load(script).keys} | {keys["ended"], keys[BARE]})
 
 
@@ -122,7 +124,8 @@ def clear(link: Link, keys: Keys) -> None:
         ServerError: the server is away, or does not let them be removed.
     """
     clear_results(link, keys)
-    for reply in link.batch([("UNLINK", *names(keys)), ("SREM", QUEUES, keys.queue)]):
+    gone = [("UNLINK", *names(keys), keys[CLAIM]), ("SREM", QUEUES, keys.queue), ("SREM", BENCHES, keys.queue)]
+    for reply in link.batch(gone):
         if isinstance(reply, StreamqError):
             raise reply
 

@@ -58,7 +58,9 @@ def bench(state: State, parts: tuple[str, ...], seconds: float, processes: int |
     """
     from streamq.bench.course import Bench, Options
     from streamq.bench.ground import MEMORY, TASKS_MOST, interruptible
+    from streamq.images import backends
 
+    backends.scaler(state.settings)  # a libvips that cannot be loaded would end the worker in the middle
     state.link().connect()
     worker = state.settings.worker
     options = Options(
@@ -68,6 +70,8 @@ def bench(state: State, parts: tuple[str, ...], seconds: float, processes: int |
         concurrency=concurrency,
     )
     with interruptible(), Bench(state.settings, options) as run:
+        if run.swept:
+            note(f"removed what runs that are gone had left: {', '.join(run.swept)}")
         note(
             f"queue {run.queue.name}, made for this: at most {TASKS_MOST:,} tasks at a time, {human_bytes(MEMORY)}, "
             "and 150 bytes of an append-only file for each that passes; it is removed at the end"

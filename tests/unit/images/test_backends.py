@@ -86,8 +86,8 @@ def test_a_binding_that_is_not_installed_is_missed_before_anything_is_loaded(
 
 
 def test_a_library_that_cannot_be_loaded_is_refused(project: Path, broken: dict[str, str]) -> None:
-    """By the check of the configuration, and by a worker, which takes nothing."""
-    for arguments in (("config", "check"), ("consume", "--drain", "--processes", "1")):
+    """By the check of the configuration, by a worker, which takes nothing, and by `bench`, which sends nothing."""
+    for arguments in (("config", "check"), ("consume", "--drain", "--processes", "1"), ("bench", "send", "--seconds", "50ms")):
         done = streamq(project, broken, *arguments)
         assert done.returncode == 2
         fault, hint = [line for line in done.stderr.splitlines() if line.startswith(("streamq: error", "hint"))]

@@ -16,6 +16,7 @@ import psutil
 import redis
 
 from streamq.keys import STREAMS
+from tests.chaos import disk
 from tests.chaos.kinds import LEASE
 from tests.chaos.ledger import Accepted, Ledger, Send, Unknown
 from tests.chaos.place import Place
@@ -27,6 +28,8 @@ Fault = Callable[[Place, random.Random], None]
 
 #: What is acknowledged under `everysec` may be lost for so long, in seconds: an fsync a second, and one that is slow.
 EVERYSEC = 2.5
+#: A server may see an fsync that is under way so much later than it began, in seconds.
+_NOTICED = 0.5
 #: Tasks a second of one producer; a queue that is full slows it down.
 PACE = 400
 
@@ -221,6 +224,20 @@ def cut_power(place: Place, rng: random.Random) -> None:
     place.server.start()
 
 
+def kill_with_slow_fsync(place: Place, rng: random.Random) -> None:
+    """The server is killed while an fsync takes long: what it had kept back for it is gone."""
+    kept = place.server.end_with_slow_disk(rng.uniform(0.5, 1.8), power=False)
+    place.records.loss("a killed server whose fsync was slow", kept - _NOTICED, tasks=True)
+    place.server.start()
+
+
+def cut_power_with_slow_fsync(place: Place, rng: random.Random) -> None:
+    """The machine of the server loses power when an fsync has taken long: all that was written since it began is gone."""
+    kept = place.server.end_with_slow_disk(rng.uniform(1, 4), power=True)
+    place.records.loss("a power cut while fsync was slow", kept - EVERYSEC, tasks=True)
+    place.server.start()
+
+
 def fail_over(place: Place, rng: random.Random) -> None:
     """The server dies and its replica, which lags behind, takes its place."""
     old = place.server
@@ -250,10 +267,17 @@ WORKER_FAULTS = (kill_worker, kill_child, kill_supervisor, halt_worker, halt_chi
 LINK_FAULTS = (cut_link, lose_replies, slow_link, part_network)
 SERVER_FAULTS = (kill_server, halt_server, fill_memory, flush_scripts, add_as_stranger)
 OTHER_FAULTS = (fill_disk, stop_database)
-LOSSES = (flush_all, delete_stream, destroy_group, cut_power, kill_server, fail_over)
+#: Those for which a thread of the server has to be held.
+OF_SLOW_FSYNC = (kill_with_slow_fsync, cut_power_with_slow_fsync)
+LOSSES = (flush_all, delete_stream, destroy_group, cut_power, kill_server, fail_over, *OF_SLOW_FSYNC)
 
 #: Losses of a server that syncs each second; the others happen to one that syncs each write.
-OF_EVERYSEC = (cut_power, kill_server)
+OF_EVERYSEC = (cut_power, kill_server, *OF_SLOW_FSYNC)
+
+
+def losses() -> list[Fault]:
+    """What can make the server forget on this machine."""
+    return [each for each in LOSSES if each not in OF_SLOW_FSYNC or disk.can_hold()]
 
 
 def title(fault: Fault) -> str:

@@ -1,4 +1,4 @@
-"""The server under chaos: killed, stopped, cut from power, replaced by its replica, always back at the same two addresses."""
+"""The server under chaos: killed, halted, cut from power, its disk slow, replaced by its replica; always at two addresses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from typing import Any
 
 import redis
 
+from tests.chaos import disk
 from tests.conftest import wait_until
 from tests.integration.server.servers import free_port
 from tests.lua.servers import server_binary
+
+#: How long a server keeps back, under `everysec`, what it should write while an fsync is under way, in seconds.
+KEPT_BACK = 2.0
 
 
 class Server:
@@ -84,11 +88,51 @@ class Server:
         Returns:
             The moment up to which everything is kept.
         """
-        [file] = [*self.folder.glob("appendonlydir/*.incr.aof"), *self.folder.glob("appendonly.aof")]
-        with self.client() as client:
-            client.ping()
-            moment, size = time.monotonic(), file.stat().st_size
+        moment, size = self._written()
         time.sleep(seconds)
         self.kill()
-        os.truncate(file, size)
+        os.truncate(self._file, size)
         return moment
+
+    def end_with_slow_disk(self, seconds: float, *, power: bool) -> float:
+        """End it while its disk is slow, so that it has said so: no fsync has come back all the while.
+
+        Args:
+            seconds: how long after it has said so, which it does, and writes what it had kept back, every two seconds.
+            power: its machine loses power, and so all that was not synced; else it is killed, and loses what it kept back.
+
+        Returns:
+            The moment up to which everything is kept.
+        """
+        assert self.process is not None
+        with self.client() as client:
+            delayed = _delayed(client)
+            with disk.without_fsync(self.process.pid):
+                moment, size = self._written()
+                wait_until(lambda: _delayed(client) > delayed, "the server has found its disk slow")
+                time.sleep(seconds)
+                killed = time.monotonic()
+                self.process.kill()
+            self.kill()
+        if not power:
+            return killed - KEPT_BACK
+        os.truncate(self._file, size)
+        return moment
+
+    @property
+    def _file(self) -> Path:
+        """The append-only file that it writes."""
+        [file] = [*self.folder.glob("appendonlydir/*.incr.aof"), *self.folder.glob("appendonly.aof")]
+        return file
+
+    def _written(self) -> tuple[float, int]:
+        """A moment, and how much of the append-only file was written by then."""
+        with self.client() as client:
+            client.ping()
+            return time.monotonic(), self._file.stat().st_size
+
+
+def _delayed(client: redis.Redis) -> int:
+    """How often the server has written without waiting any longer for an fsync that was under way."""
+    delayed: int = client.info("persistence")["aof_delayed_fsync"]
+    return delayed

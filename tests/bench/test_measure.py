@@ -19,7 +19,7 @@ from scripts.lib.bench.errors import BenchError
 from scripts.lib.bench.figures import Hot
 from scripts.lib.bench.measure import Place
 from scripts.lib.bench.server import program
-from scripts.lib.bench.sizes import Sizes
+from scripts.lib.bench.sizes import QUICK, WHOLE, Sizes
 from scripts.lib.bench.worker import ROOT, Side, Worker
 from scripts.lib.depth import Depth
 
@@ -90,7 +90,7 @@ def test_a_row_has_as_many_values_as_rounds(place: Place, name: str) -> None:
 def test_a_deep_queue_is_measured_beside_an_empty_one(place: Place) -> None:
     """Every figure, and every reader."""
     figures = deep.row(place, SMALL, 1)
-    assert [figure.unit for figure in figures] == ["/s"] * 3 + ["ms"] * 8
+    assert [figure.unit for figure in figures] == ["/s"] * 3 + ["ms"] * 7
     assert all(min(figure.rounds) > 0 for figure in figures)
 
 
@@ -150,6 +150,19 @@ def test_threads_that_a_number_tells_apart_are_one_line() -> None:
     """Their times are added; a thread without a name is `other`."""
     lines = profile.threads({1: 3e-6, 2: 1e-6, 3: 4e-6}, {1: "slot-0", 2: "slot-1"}, 2)
     assert [(line.what, line.own, line.total) for line in lines] == [("slot (2)", 0.5, 2.0), ("other", 0.5, 2.0)]
+
+
+def test_a_profile_of_too_few_looks_is_refused() -> None:
+    """With the size that would do."""
+    profile.check([profile.Stack(("run",), profile.LEAST)], 1)
+    with pytest.raises(BenchError, match="saw the worker 40 times while it ran 20,000 tasks") as raised:
+        profile.check([profile.Stack(("run",), 30), profile.Stack(("call",), 10)], 20_000)
+    assert raised.value.hint == "let it run more: --size profile=250000"
+
+
+def test_a_small_run_takes_no_small_profile() -> None:
+    """The smaller sizes are for what is counted, not for what is sampled."""
+    assert QUICK.profile == WHOLE.profile
 
 
 def test_the_rows_of_another_benchmark_are_read(tmp_path: Path) -> None:

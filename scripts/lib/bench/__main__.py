@@ -138,7 +138,7 @@ def _measure(options: argparse.Namespace, place: Place, server: str, results: Re
     wanted = options.rows or ([] if options.peers else list(rows.ROWS))
     for name in wanted:
         if name == _PROFILE:
-            results.profile = profile.take(place, server, options.sizes.empty)
+            results.profile = profile.take(place, server, options.sizes.profile)
             report.show_profile(results.profile, console)
         else:
             row = Row(

@@ -10,7 +10,7 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 
-from scripts.lib.bench import measure
+from scripts.lib.bench import late, measure
 from scripts.lib.bench.errors import BenchError
 from scripts.lib.bench.figures import TIMES, Figure, Goal
 from scripts.lib.bench.measure import Measured, Place
@@ -95,7 +95,7 @@ def _measure(name: str, place: Place, side: Side, sizes: Sizes) -> Measured:
     if name == "bulk":
         return measure.bulk(place, side, sizes.bulk)
     if name == "latency":
-        return measure.latency(place, side, 100, sizes.seconds)
+        return {"p50": late.percentile(measure.latency(place, side, late.RATE, sizes.seconds)["late"], 50)}
     if name == "bytes":
         return measure.stored(place, side, sizes.stored)
     kind, number = ("hash", sizes.hash) if name == "cpu" else ("empty", sizes.empty)

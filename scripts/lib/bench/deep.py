@@ -6,10 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from scripts.lib import depth
-from scripts.lib.bench import measure
+from scripts.lib.bench import late, measure
 from scripts.lib.bench.errors import BenchError
 from scripts.lib.bench.figures import Figure, Goal
 from scripts.lib.bench.measure import Measured, Place
@@ -38,46 +39,41 @@ def row(place: Place, sizes: Sizes, rounds: int) -> list[Figure]:
     streamq = Side("streamq")
     told: list[Figure] = []
 
-    def beside(what: str, unit: str, names: dict[str, str], deep: Measured | object, empty: object, goal: Goal) -> None:
-        found = place.in_turn(what, rounds, {_DEEP: deep, _EMPTY: empty})  # type: ignore[dict-item]
-        for name, words in names.items():
-            lines = (found[_DEEP][name], found[_EMPTY][name])
-            told.append(
-                Figure(what=words, unit=unit, rounds=lines[0], beside="an empty queue", beside_rounds=lines[1], goal=goal)
-            )
+    def beside(what: str, words: str, deep: Callable[[], Measured], empty: Callable[[], Measured], goal: Goal) -> None:
+        found = place.in_turn(what, rounds, {_DEEP: deep, _EMPTY: empty})
+        lines = (found[_DEEP]["rate"], found[_EMPTY]["rate"])
+        told.append(Figure(what=words, unit="/s", rounds=lines[0], beside="an empty queue", beside_rounds=lines[1], goal=goal))
 
     fast, soon = Goal(0.9), Goal(1.1, way="most")
     beside(
         "depth, sync",
-        "/s",
-        {"rate": "deep: empty sync tasks"},
+        "deep: empty sync tasks",
         lambda: measure.drain(place, streamq, "empty", sizes.empty, template=full),
         lambda: measure.drain(place, streamq, "empty", sizes.empty),
         fast,
     )
     beside(
         "depth, single",
-        "/s",
-        {"rate": "deep: single sends"},
+        "deep: single sends",
         lambda: measure.singles(place, streamq, sizes.single, template=full),
         lambda: measure.singles(place, streamq, sizes.single),
         fast,
     )
     beside(
         "depth, bulk",
-        "/s",
-        {"rate": "deep: bulk sends"},
+        "deep: bulk sends",
         lambda: measure.bulk(place, streamq, sizes.bulk, template=full),
         lambda: measure.bulk(place, streamq, sizes.bulk),
         fast,
     )
-    beside(
-        "depth, latency",
-        "ms",
-        {"p50": "deep: latency at 100/s, p50", "p99": "deep: latency at 100/s, p99"},
-        lambda: measure.latency(place, streamq, 100, sizes.seconds, template=aside),
-        lambda: measure.latency(place, streamq, 100, sizes.seconds),
-        soon,
+    told += late.figures(
+        place,
+        "deep: latency",
+        rounds,
+        lambda: measure.latency(place, streamq, late.RATE, sizes.seconds, template=aside),
+        lambda: measure.latency(place, streamq, late.RATE, sizes.seconds),
+        "an empty queue",
+        (soon, soon),
     )
     looked = place.in_turn("depth, readers", rounds, {_DEEP: lambda: _look(place, full, sizes.looks)})[_DEEP]
     limit = Goal(50, of="value", way="most")

@@ -13,10 +13,12 @@ from typing import TypeVar
 from scripts.lib.bench.bodies import WAIT
 from scripts.lib.bench.counter import Counter
 from scripts.lib.bench.errors import BenchError
+from scripts.lib.bench.send import TRICKLE_WARM
 from scripts.lib.bench.server import Server
 from scripts.lib.bench.worker import LONGEST, Side, Worker, send
 
 K = TypeVar("K")
+V = TypeVar("V")
 Measured = dict[str, float]
 
 _WARM = 50
@@ -46,13 +48,13 @@ class Place:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def in_turn(self, what: str, rounds: int, ways: Mapping[K, Callable[[], Measured]]) -> dict[K, dict[str, list[float]]]:
+    def in_turn(self, what: str, rounds: int, ways: Mapping[K, Callable[[], Mapping[str, V]]]) -> dict[K, dict[str, list[V]]]:
         """Measure in turn, round by round; every other round the other way about, so that nobody is always the first.
 
         Returns:
             Of each way the figures by name, one a round.
         """
-        found: dict[K, dict[str, list[float]]] = {key: {} for key in ways}
+        found: dict[K, dict[str, list[V]]] = {key: {} for key in ways}
         for number in range(rounds):
             for key in ways if number % 2 == 0 else reversed(list(ways)):
                 self.tell(f"{what}: round {number + 1} of {rounds}, {key}")
@@ -138,12 +140,11 @@ def stored(place: Place, side: Side, number: int) -> Measured:
         return {"bytes": (server.memory - before) / number}
 
 
-def latency(place: Place, side: Side, rate: float, seconds: float, *, template: Path | None = None) -> Measured:
-    """From sending a task until it starts, in ms, the worker idle and the sender another process: `p50` and `p99`."""
+def latency(place: Place, side: Side, rate: float, seconds: float, *, template: Path | None = None) -> dict[str, list[float]]:
+    """From sending a task until it starts, the worker idle and the sender another process, both warm: `late`, each in ms."""
     with place.fresh(template) as (server, counter), Worker(side, server, counter) as worker:
         send(side, server, counter, "bulk", "empty", _WARM)
         worker.reach(_WARM)
         send(side, server, counter, "trickle", rate, seconds)
-        worker.reach(_WARM + round(rate * seconds))
-        late = counter.late
-        return {f"p{part}": 1000 * late[min(len(late) - 1, len(late) * part // 100)] for part in (50, 99)}
+        worker.reach(_WARM + TRICKLE_WARM + round(rate * seconds))
+        return {"late": [1000 * late for late in counter.late]}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Samples a second.
 RATE = 250
+#: Looks that found somebody at work, at least: with fewer the shares say nothing.
+LEAST = 500
 #: Lines of each table.
 _LINES = 20
 
@@ -44,7 +46,7 @@ def take(place: Place, server_name: str, number: int, side: str = "streamq") -> 
     """Profile a worker that empties a queue.
 
     Raises:
-        BenchError: py-spy is missing, or may not look into the worker.
+        BenchError: py-spy is missing, may not look into the worker, or saw too little of it.
     """
     streamq = Side(side)
     with place.fresh() as (server, counter):
@@ -65,6 +67,7 @@ def take(place: Place, server_name: str, number: int, side: str = "streamq") -> 
             settled(server, streamq.stream)
             commands = _commands(server.info("commandstats"), number)
     stacks = list(parse(raw))
+    check(stacks, number)
     return Profile(
         at=machine.now(),
         commit=machine.commit(),
@@ -119,6 +122,19 @@ def parse(raw: str) -> Iterable[Stack]:
     for line in raw.splitlines():
         frames, _, times = line.rpartition(" ")
         yield Stack(tuple(frames.split(";")), int(times))
+
+
+def check(stacks: list[Stack], tasks: int) -> None:
+    """Refuse what is too little to tell shares from.
+
+    Raises:
+        BenchError: it is.
+    """
+    seen = sum(stack.times for stack in stacks)
+    if seen < LEAST:
+        more = -(-tasks * LEAST // max(1, seen))
+        what = f"py-spy saw the worker {seen} times while it ran {tasks:,} tasks: too few for shares, which take {LEAST}"
+        raise BenchError(what, hint=f"let it run more: --size profile={more}")
 
 
 def _used(process: psutil.Process) -> dict[int, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from scripts.lib.bench import deep, images, measure
+from scripts.lib.bench import deep, images, late, measure
 from scripts.lib.bench.figures import Figure, Goal
 from scripts.lib.bench.measure import Measured, Place
 from scripts.lib.bench.sizes import Sizes
@@ -80,15 +80,8 @@ def bulk(place: Place, sizes: Sizes, rounds: int) -> list[Figure]:
 
 def latency(place: Place, sizes: Sizes, rounds: int) -> list[Figure]:
     """From sending to starting, at 100 a second."""
-
-    def way(side: Side) -> Way:
-        return lambda: measure.latency(place, side, 100, sizes.seconds)
-
-    figure = _against(place, "latency", rounds, way(STREAMQ), way(LIMIT))
-    return [
-        figure("latency at 100/s, p50", "ms", "p50", Goal(1.2, way="most")),
-        figure("latency at 100/s, p99", "ms", "p99", Goal(1.5, way="most")),
-    ]
+    own, other = (functools.partial(measure.latency, place, side, late.RATE, sizes.seconds) for side in (STREAMQ, LIMIT))
+    return late.figures(place, "latency", rounds, own, other, "limit", (Goal(1.2, way="most"), Goal(1.5, way="most")))
 
 
 def waiting(place: Place, sizes: Sizes, rounds: int) -> list[Figure]:

@@ -17,6 +17,8 @@ from collections.abc import Callable
 #: Tasks of one call of the bulk interface, or of one pipeline.
 CHUNK = 1000
 _WARM = 20
+#: Tasks of the trickle before those that are measured: its first one connects.
+TRICKLE_WARM = 20
 
 Single = Callable[[str, float], None]
 Bulk = Callable[[str, int], None]
@@ -65,13 +67,13 @@ def in_bulk(bulk: Bulk, kind: str, number: int) -> float:
 
 
 def trickle(single: Single, rate: float, seconds: float) -> None:
-    """Send tasks that note how late they are started, at an even rate."""
+    """Send tasks that note how late they are started, at an even rate; before them, at the same rate, some that do not."""
     begun = time.perf_counter()
-    for i in range(round(rate * seconds)):
+    for i in range(TRICKLE_WARM + round(rate * seconds)):
         pause = begun + i / rate - time.perf_counter()
         if pause > 0:
             time.sleep(pause)
-        single("stamp", time.time())
+        single("empty" if i < TRICKLE_WARM else "stamp", time.time())
 
 
 if __name__ == "__main__":

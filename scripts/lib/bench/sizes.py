@@ -16,7 +16,7 @@ class Sizes:
     hash: int = 3_000
     single: int = 20_000
     bulk: int = 200_000
-    #: How long is sent for the latency, in seconds.
+    #: How long is sent for the latency, in seconds; a 99th percentile takes ten, over all rounds.
     seconds: float = 5
     wait: int = 500
     wait_wide: int = 50_000
@@ -26,6 +26,8 @@ class Sizes:
     starts: int = 3
     #: Calls of each reader on a deep queue.
     looks: int = 20
+    #: Tasks of the profile; not fewer where sizes are small, since it looks at them 250 times a second.
+    profile: int = 1_000_000
     depth: Depth = field(default_factory=Depth)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, over
 
 import msgspec
 
+from streamq import process
 from streamq.definition import Options as TaskOptions
 from streamq.definition import TaskDefinition
 from streamq.errors import InvalidTask, UsageError
@@ -53,11 +54,6 @@ def adopt(settings: Settings) -> None:
     _adopted = settings
 
 
-#: Held while an app makes what it has one of, and by who forks: a child must find nothing half done.
-_making = threading.RLock()
-os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
-
-
 class _made_once(Generic[T]):  # noqa: N801 - a decorator
     """A property that is made at its first use; a fork waits until it is."""
 
@@ -69,7 +65,7 @@ class _made_once(Generic[T]):  # noqa: N801 - a decorator
         self._name = name
 
     def __get__(self, app: App, owner: type | None = None) -> T:
-        with _making:
+        with process.unforked:
             if self._name not in app.__dict__:
                 app.__dict__[self._name] = self._make(app)
             made: T = app.__dict__[self._name]
@@ -262,8 +258,9 @@ class App:
         Raises:
             UsageError: the id has not the form of one.
         """
-        from streamq.producer import Sent
-        from streamq.queue import check_id
+        with process.unforked:
+            from streamq.producer import Sent
+            from streamq.queue import check_id
 
         check_id(id)
         return self._job(Sent(id))
@@ -307,7 +304,8 @@ def _until(stop: threading.Event, tasks: Iterable[T]) -> Iterator[T]:
 
 async def _in_thread(send: Callable[..., T]) -> T:
     """Send in a thread; a coroutine that is cancelled ends the waiting there too."""
-    import asyncio
+    with process.unforked:
+        import asyncio
 
     stop = threading.Event()
     try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
+from streamq import process
 from streamq.errors import ResultTimeout, TaskFailed, TaskUnknown
 from streamq.producer import Sent
 from streamq.server.patience import waiting
@@ -89,7 +90,8 @@ class Job(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
 
     async def aresult(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109 - the same signature as result
         """Wait for the task to end, and return its result: `result` for coroutines."""
-        import asyncio
+        with process.unforked:
+            import asyncio
 
         waiters = self._home.waiters
         future = waiters.add(self.id)
@@ -121,7 +123,8 @@ class Job(msgspec.Struct, Generic[R], frozen=True, eq=False, gc=False):
         Raises:
             ServerError: the server is away.
         """
-        from streamq import browse
+        with process.unforked:
+            from streamq import browse
 
         queue = self._home.queue
         limit = queue.settings.worker.max_deliveries

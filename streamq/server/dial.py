@@ -11,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from streamq import process
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable, UsageError
 
 if TYPE_CHECKING:
@@ -111,8 +112,9 @@ def _login(user: str | None, password: str | None, database: int) -> list[tuple[
 
 
 def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
-    from redis.connection import Connection, parse_url
-    from redis.exceptions import RedisError
+    with process.unforked:
+        from redis.connection import Connection, parse_url
+        from redis.exceptions import RedisError
 
     try:
         options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
@@ -143,7 +145,8 @@ def _say_nothing(_: object) -> None:
 
 def _translated(error: Exception, cause: BaseException | None, where: str) -> ServerError:
     """The error of a connect, redis-py's around one of the socket or that itself, as one of ours."""
-    import ssl  # loaded by redis-py, and the least of what a failed connect costs
+    with process.unforked:
+        import ssl  # loaded by redis-py, and the least of what a failed connect costs
 
     if isinstance(cause, ssl.SSLError):
         return _of_tls(cause, where)

@@ -16,7 +16,11 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
 
+import msgspec
+
+from streamq import process
 from streamq.errors import ServerUnreachable, ServerUnusable
 
 if TYPE_CHECKING:
@@ -33,15 +37,15 @@ _OURS = ("server.", "start.lock", "stopped", "appendonly", "catalogue", "temp-",
 #: How long a process waits between two looks at something that sends no event (a lock, a server that starts), in seconds.
 PAUSE = 0.01
 
-# Descriptors of `server.lock` that this process holds for a moment. A child forked in that moment must drop its copy, or
-# the lock would outlive the server for as long as the child lives.
-_passing: set[int] = set()
+# Descriptors of the two locks that this process holds for a moment. A child forked in that moment must drop its copy, or the
+# lock would be held for as long as the child lives. Opened and closed within `unforked`, so that all that is open stands here.
+_held: set[int] = set()
 
 
 def _drop_inherited() -> None:
-    for descriptor in _passing:
+    for descriptor in _held:
         os.close(descriptor)
-    _passing.clear()
+    _held.clear()
 
 
 os.register_at_fork(after_in_child=_drop_inherited)
@@ -70,12 +74,11 @@ class DataDirectory:
 
     def url(self) -> str:
         """The URL of that socket, as redis-py takes it."""
-        from urllib.parse import quote  # loaded by redis-py, but not needed by `ensure`
-
         return f"unix://{quote(str(self.socket()))}"
 
     def _short(self) -> Path:
-        import hashlib  # rarely needed, and on the path of every command
+        with process.unforked:
+            import hashlib  # rarely needed, and on the path of every command
 
         target = os.path.realpath(self.path)
         mark = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
@@ -171,12 +174,11 @@ class DataDirectory:
                 time.sleep(PAUSE)
             yield
         finally:
-            os.close(descriptor)
+            _close(descriptor)
 
     def claim(self) -> Claim | None:
         """Take `server.lock`, or None where a server (or a child of it that still writes) holds it."""
         descriptor = self._open_lock("server.lock")
-        _passing.add(descriptor)
         claim = Claim(descriptor)
         if self._lock(descriptor):
             return claim
@@ -194,19 +196,20 @@ class DataDirectory:
 
     def _open_lock(self, name: str) -> int:
         try:
-            return os.open(self.file(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with process.unforked:
+                _held.add(descriptor := os.open(self.file(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            return descriptor
         except OSError as error:
             raise self._refused(error) from error
 
     def writer(self) -> Program | None:
         """The binary that last wrote this directory, or None where none did."""
-        import json  # only when a server is started
-
-        from streamq.server.binary import Program
+        with process.unforked:
+            from streamq.server.binary import Program  # only when a server is started
 
         path = self.file("server.json")
         try:
-            record = json.loads(path.read_bytes())
+            record = msgspec.json.decode(path.read_bytes())
             program = Program(str(record["name"]), str(record["version"]))
             program.release  # noqa: B018 - a version that cannot be read is found here
         except FileNotFoundError:
@@ -220,12 +223,10 @@ class DataDirectory:
 
     def record_writer(self, program: Program) -> None:
         """Note, whole or not at all, that `program` writes this directory from now on."""
-        import json  # only when a server is started
-
         path, new = self.file("server.json"), self.file("server.json.new")
         try:
-            with new.open("w") as file:
-                json.dump({"name": program.name, "version": program.version}, file)
+            with new.open("wb") as file:
+                file.write(msgspec.json.encode({"name": program.name, "version": program.version}))
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(path)
@@ -288,6 +289,14 @@ class DataDirectory:
             return None
 
 
+def _close(descriptor: int) -> None:
+    """Close a descriptor of a lock; nothing where this is a child that was forked meanwhile, and has closed it."""
+    with process.unforked:
+        if descriptor in _held:
+            _held.remove(descriptor)
+            os.close(descriptor)
+
+
 class Standing:
     """Notices that a data directory is no longer the one that its server runs in: deleted, or deleted and made again.
 
@@ -332,8 +341,7 @@ class Claim:
 
     def close(self) -> None:
         """Close this process's copy; where a server inherited the lock, it keeps it."""
-        _passing.discard(self.descriptor)
-        os.close(self.descriptor)
+        _close(self.descriptor)
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ workers still run.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from streamq import process
 from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
 from streamq.server.directory import PAUSE, DataDirectory
 from streamq.server.reply import error_of
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamq.server.directory import Claim
+
+_log = logging.getLogger("streamq.server")
 
 Durability = Literal["everysec", "always"]
 
@@ -116,9 +120,7 @@ def _bring_up(home: DataDirectory, durability: Durability, deadline: float, star
 
 
 def _tell_of_cut(home: DataDirectory) -> None:
-    import logging  # 10 ms that a server which answers does not cost
-
-    logging.getLogger("streamq.server").warning(
+    _log.warning(
         "the append-only file in %s ended in the middle of a command, as after a power cut or on a full disk; it was cut there,"
         " what followed is lost (see %s)",
         home.path,
@@ -137,9 +139,8 @@ def _allow(home: DataDirectory, start: Start) -> None:
 
 def _launch(home: DataDirectory, claim: Claim, durability: Durability, start: Start) -> None:
     """Start the server; it holds `server.lock` from its first moment on."""
-    import subprocess  # only when a server is started
-
-    from streamq.server import binary
+    with process.unforked:
+        from streamq.server import binary  # only when a server is started
 
     _check_ghost(home)
     _check_manifest(home)
@@ -150,20 +151,11 @@ def _launch(home: DataDirectory, claim: Claim, durability: Durability, start: St
         home.record_writer(program)
     home.file("server.sock").unlink(missing_ok=True)
     try:
-        started = subprocess.run(  # noqa: S603 - a server binary that was found and asked for its version
-            _command(executable, durability),
-            cwd=home.path,
-            pass_fds=[claim.descriptor],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        started = process.run(_command(executable, durability), cwd=home.path, pass_fds=[claim.descriptor])
     except OSError as error:
         raise ServerUnusable(f"the server binary {executable} cannot be run: {error}") from error
     if started.returncode:
-        raise _died(home, start, started.stdout.decode(errors="replace"))
+        raise _died(home, start, started.stdout + started.stderr)
 
 
 def _check_ghost(home: DataDirectory) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from streamq import process
 from streamq.errors import ServerUnusable, UsageError
 
 if TYPE_CHECKING:
@@ -70,10 +71,12 @@ class Endpoint:
     def masked(self) -> str:
         """The URL as it may be shown: a password in it is hidden."""
         if isinstance(self.where, Path):
-            from streamq.server.directory import DataDirectory  # needs fcntl, which Windows lacks
+            with process.unforked:
+                from streamq.server.directory import DataDirectory  # needs fcntl, which Windows lacks
 
             return DataDirectory(self.where).url()
-        from streamq.config.url import mask  # brings YAML with it
+        with process.unforked:
+            from streamq.config.url import mask  # brings YAML with it
 
         return mask(self.where)
 
@@ -86,7 +89,8 @@ class Endpoint:
         """
         if isinstance(self.where, str):
             return self.where
-        from streamq.server import embedded  # needs fcntl, which Windows lacks
+        with process.unforked:
+            from streamq.server import embedded  # needs fcntl, which Windows lacks
 
         wait = self.wait if self.start == "command" else min(self.wait, _ONE_ATTEMPT)
         embedded.ensure(self.where, self.durability, wait=wait, start=self.start)
@@ -96,7 +100,8 @@ class Endpoint:
         """What notices that the embedded server's directory was deleted; None where a URL was given."""
         if isinstance(self.where, str):
             return None
-        from streamq.server.directory import Standing  # needs fcntl, which Windows lacks
+        with process.unforked:
+            from streamq.server.directory import Standing  # needs fcntl, which Windows lacks
 
         return Standing(self.where)
 

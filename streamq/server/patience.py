@@ -6,22 +6,25 @@ names: `server.wait` for senders and commands, `worker.patience` for workers. Wh
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from streamq import process
 from streamq.errors import ServerUnreachable
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable
 
     from streamq.errors import ServerError
 
 _T = TypeVar("_T")
 
+_log = logging.getLogger("streamq.server")
+
 #: The first pause is 20 to 40 ms; later ones double up to a second. The jitter keeps a fleet from coming back all at once.
-_CAP, _BASE = 1.0, 0.02
+_CAP, _BASE, _DOUBLED_MOST = 1.0, 0.02, 10
 _NOTE_AFTER = 1.0
 _NOTE_EVERY = 5.0
 
@@ -65,24 +68,20 @@ def waiting(
                 raise
             if away >= _NOTE_AFTER and now - noted >= _NOTE_EVERY:
                 noted = now
-                _log().warning("server away for %.0f s (%s); waiting up to %.0f s", away, error, seconds)
+                _log.warning("server away for %.0f s (%s); waiting up to %.0f s", away, error, seconds)
             if on_wait:
                 on_wait(error, away)
             failures += 1
             stop.wait(min(_pause(failures), seconds - away))
         else:
             if noted:
-                _log().warning("server back after %.1f s", time.monotonic() - began)
+                _log.warning("server back after %.1f s", time.monotonic() - began)
             return result
 
 
-def _log() -> logging.Logger:
-    import logging  # 3 ms that nobody pays who never waits
-
-    return logging.getLogger("streamq.server")
-
-
 def _pause(failures: int) -> float:
-    from redis.backoff import EqualJitterBackoff  # 100 ms that a server which answers does not cost
+    with process.unforked:
+        import random  # only where somebody has to wait
 
-    return EqualJitterBackoff(cap=_CAP, base=_BASE).compute(failures)
+    half = min(_CAP, _BASE * 2.0 ** min(failures, _DOUBLED_MOST)) / 2
+    return half + random.uniform(0, half)  # noqa: S311 - keeps a fleet from coming back all at once

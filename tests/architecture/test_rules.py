@@ -21,6 +21,14 @@ FORBIDDEN = {
     r"\bKEYS\b(?!\s*[\[,)}:])": "the keys of a queue are known, never searched for",
     r"\bFUNCTION\b": "scripts are sent with EVALSHA, so that every server and every version beside another works",
 }
+#: What senders run through, in any thread of a program that may fork.
+SENDERS = [
+    *(
+        PACKAGE / f"{module}.py"
+        for module in ("app", "definition", "job", "prepared", "producer", "queue", "room", "task", "waiters")
+    ),
+    *sorted((PACKAGE / "server").glob("*.py")),
+]
 #: The only stream that may be cut: what ended; everything that it held is settled.
 ENDED = "ended"
 
@@ -75,3 +83,19 @@ def test_only_the_stream_of_endings_is_cut(path: Path) -> None:
     for line in code(path).splitlines():
         if re.search(r"\bMAXLEN\b", line, re.IGNORECASE):
             assert ENDED in line.lower(), line
+
+
+@pytest.mark.parametrize("path", SENDERS, ids=name)
+def test_a_fork_finds_no_import_half_done(path: Path) -> None:
+    """What senders import when they need it, they import within `process.unforked`: a child could never import it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guarded: set[ast.AST] = set()
+    inner: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            made_once = "_made_once" in map(ast.unparse, node.decorator_list)  # which holds it
+            (guarded if made_once else inner).update(ast.walk(node))
+        elif isinstance(node, ast.With) and ast.unparse(node.items[0]).endswith("unforked"):
+            guarded.update(ast.walk(node))
+    imports = [node for node in inner - guarded if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(each) for each in imports] == []

@@ -16,13 +16,15 @@ from types import FrameType
 
 import pytest
 
+from streamq import process
 from streamq.server import binary, directory, embedded
 from streamq.server.directory import DataDirectory
 from tests.conftest import wait_until
 from tests.integration.server.servers import kill_server, servers_of
 
 #: The files whose lines count, the standard library's that start the server and write files among them.
-_FILES = {module.__file__ for module in (embedded, directory, binary, subprocess)} | {Path.write_text.__code__.co_filename}
+_FILES = {module.__file__ for module in (embedded, directory, binary, process, subprocess)}
+_FILES |= {Path.write_text.__code__.co_filename}
 
 
 class _Kill:

@@ -11,7 +11,7 @@ import pytest
 from streamq.errors import ServerUnreachable, ServerUnusable
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
-from streamq.server.patience import waiting
+from streamq.server.patience import _pause, waiting
 from streamq.server.reply import CannotPersist, ReplyLost
 from tests.integration.server.servers import kill_server
 
@@ -64,6 +64,12 @@ def test_a_wait_ends_when_it_is_told_to_stop() -> None:
 
     with pytest.raises(ServerUnreachable):
         waiting(away, 3600, stop=stop, on_wait=lambda *_: stop.set())
+
+
+def test_pauses_grow_up_to_a_second_and_stay_there() -> None:
+    """However long the server is away: a worker's patience may be days, a million tries."""
+    assert 0.02 <= _pause(1) <= 0.04
+    assert all(0.5 <= _pause(tries) <= 1 for tries in (7, 1100, 1_000_000))
 
 
 def test_a_long_wait_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:

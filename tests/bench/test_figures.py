@@ -12,7 +12,7 @@ from PIL import Image
 from scripts.lib.bench import chart, report
 from scripts.lib.bench.against import costs_more
 from scripts.lib.bench.errors import BenchError
-from scripts.lib.bench.figures import Figure, Goal, Hot, Profile, Results, Row, number
+from scripts.lib.bench.figures import Figure, Goal, Hot, Peer, Peers, Profile, Results, Row, number
 
 MACHINE = {"processor": "a processor", "redis": "8.1.0"}
 
@@ -28,6 +28,11 @@ def row(name: str, *figures: Figure) -> Row:
     return Row(
         name=name, figures=list(figures), at=at, commit="abc", settings={"rounds": "3"}, machine=MACHINE, server="valkey 9"
     )
+
+
+def peer(name: str, **figures: float) -> Peer:
+    """A queue beside others."""
+    return Peer(name=name, version=f"{name} 1.2.3, Python 3.13.0", way="threads", figures=figures)
 
 
 def results() -> Results:
@@ -48,8 +53,14 @@ def results() -> Results:
     )
     return Results(
         rows=[row("sync", reached), row("bytes", missed)],
-        peers={"streamq": {"noop": 9.0}, "slow": {"noop": 2.0, "p50": 0.5}},
-        peers_at="then",
+        peers=Peers(
+            queues=[peer("streamq", noop=9.0, p50=0.25), peer("slow", noop=2.0, p50=0.5, rss=3.0)],
+            at="then",
+            commit="abc",
+            machine=MACHINE,
+            server="valkey 9",
+            options="--tasks 10",
+        ),
         profile=profile,
     )
 
@@ -112,7 +123,10 @@ def test_a_document_is_filled_between_its_marks_and_nowhere_else(tmp_path: Path)
     assert "(pictures/chart.svg)" in filled
     assert "| empty tasks | 85.0/s | 80.0 to 90.0 | limit: 100/s | 0.85" in filled
     assert "abc" in filled
-    assert filled.index("| streamq |") < filled.index("| slow |")
+    assert "| streamq | streamq 1.2.3, Python 3.13.0 | threads | 9.00 | 0.25 | - |" in filled
+    assert "| slow | slow 1.2.3, Python 3.13.0 | threads | 2.00 | 0.50 | 3.00 |" in filled
+    assert "| slow | 4.5 \N{MULTIPLICATION SIGN} | 0.5 \N{MULTIPLICATION SIGN} | - |" in filled
+    assert "valkey 9; options --tasks 10." in filled
     assert filled.endswith("<!-- profile: end -->\nthe end\n")
     report.fill(document, results(), tmp_path / "pictures" / "chart")
     assert document.read_text() == filled

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts.lib.bench import counter as counting
-from scripts.lib.bench import deep, measure, peers, profile, rows
+from scripts.lib.bench import deep, measure, profile, rows
 from scripts.lib.bench.errors import BenchError
 from scripts.lib.bench.figures import Hot
 from scripts.lib.bench.measure import Place
@@ -165,21 +165,6 @@ def test_a_small_run_takes_no_small_profile() -> None:
     assert QUICK.profile == WHOLE.profile
 
 
-def test_the_rows_of_another_benchmark_are_read(tmp_path: Path) -> None:
-    """Ours goes by its name; what it could not measure is left out."""
-    file = tmp_path / "peers.json"
-    file.write_text(json.dumps({"streamq_": {"noop": 5, "p50": None}, "rq": {"noop": 1.5}}))
-    assert peers.read(file) == {"streamq": {"noop": 5}, "rq": {"noop": 1.5}}
-
-
-@pytest.mark.parametrize("folder", [None, Path("/nowhere")])
-def test_a_benchmark_of_other_queues_that_is_not_there_is_an_error_with_a_hint(folder: Path | None, tmp_path: Path) -> None:
-    """It says which option names it."""
-    with pytest.raises(BenchError) as raised:
-        peers.run(folder, None, "rq", Path("server"), tmp_path, [])
-    assert "--peers-dir" in raised.value.hint
-
-
 def bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the command."""
     command = [sys.executable, "-P", "-m", "scripts.lib.bench", *arguments]
@@ -208,6 +193,8 @@ def test_the_command_keeps_what_it_measured_and_shows_it_again(tmp_path: Path) -
         (["--from", "nowhere.json"], "holds no results"),
         (["--from", "f", "sync"], "measures nothing"),
         (["single", "--server", "/bin/true"], "no Redis or Valkey"),
+        (["--peers", "rq"], "--peers needs --peers-dir"),
+        (["--peers-dir", "."], "say which queues"),
         (["--against", "HEAD", "depth"], "cannot be measured --against"),
     ],
 )

@@ -27,7 +27,7 @@ from rich.console import Console
 
 from scripts.lib.bench import against, machine, peers, profile, report, rows
 from scripts.lib.bench.errors import BenchError
-from scripts.lib.bench.figures import Results, Row
+from scripts.lib.bench.figures import Peers, Results, Row
 from scripts.lib.bench.measure import Place
 from scripts.lib.bench.server import SETTINGS, program
 from scripts.lib.bench.sizes import QUICK, QUICK_ROUNDS, ROUNDS, WHOLE
@@ -73,15 +73,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", type=Path, dest="source", metavar="FILE", help="measure nothing: show this file")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw FILE.png and FILE.svg")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="fill the marked sections of a document")
-    parser.add_argument("--peers", metavar="NAMES", help="other queues to run beside, with commas")
+    parser.add_argument("--peers", metavar="NAMES", help="other queues to run beside, with commas; streamq comes by itself")
     parser.add_argument("--peers-dir", type=Path, metavar="DIR", help="the benchmark that knows them: DIR/bench.py")
-    parser.add_argument("--peers-home", type=Path, metavar="DIR", help="where it keeps their environments")
+    home = f"where it keeps their environments (default {peers.HOME})"
+    parser.add_argument("--peers-home", type=Path, metavar="DIR", default=peers.HOME, help=home)
     parser.add_argument("--peers-options", default="", metavar="TEXT", help="passed to it, such as '--tasks 60000'")
     parser.add_argument("--against", metavar="REV", help=f"compare with a revision (default rows: {' '.join(against.DEFAULT)})")
     options = parser.parse_args()
     known = {*rows.ROWS, _PROFILE, *(against.COMPARED if options.against else ())}
     if unknown := [name for name in options.rows if name not in known]:
         parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    if options.peers_dir and not options.peers:
+        parser.error("--peers-dir: say which queues, too: --peers NAMES")
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds: at least 1")
     if options.source and (options.rows or options.against or options.peers):
@@ -114,13 +117,19 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
             messages.print(f"[yellow]this machine is busy (load {busy:.1f}): figures of now say little[/]", highlight=False)
         if options.against:
             return _against(options, place, folder)
+        others = options.peers and peers.find(
+            options.peers_dir, options.peers, options.peers_home, shlex.split(options.peers_options)
+        )
         _measure(options, place, server, results)
-        if options.peers:
-            names = options.peers
-            results.peers = peers.run(
-                options.peers_dir, options.peers_home, names, binary, folder, shlex.split(options.peers_options)
+        if others:
+            results.peers = Peers(
+                queues=peers.run(others, binary, folder),
+                at=machine.now(),
+                commit=machine.commit(),
+                machine=machine.machine(),
+                server=server,
+                options=options.peers_options,
             )
-            results.peers_at = machine.now()
             _write(options.json, results)
     elif results.rows:
         report.show(results.rows, console)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.lib.bench.errors import BenchError
-from scripts.lib.bench.figures import TIMES, Figure, Results, number
+from scripts.lib.bench.figures import TIMES, Figure, Peer, Results, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,12 +34,12 @@ def draw(results: Results, path: Path) -> list[Path]:
     from matplotlib import pyplot as plt
 
     mpl.rcParams.update({"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "streamq"})
-    parts = [len(judged) + 1] + ([len(results.peers) + 1] if results.peers else [])
+    parts = [len(judged) + 1] + ([len(results.peers.queues) + 1] if results.peers is not None else [])
     height = sum(parts) * _INCHES + 1.1 * len(parts)
     canvas, axes = plt.subplots(len(parts), 1, figsize=(_WIDTH, height), height_ratios=parts, squeeze=False, layout="constrained")
     _goals(axes[0][0], judged)
-    if results.peers:
-        _peers(axes[1][0], results.peers)
+    if results.peers is not None:
+        _peers(axes[1][0], results.peers.queues)
     files = [path.with_suffix(".png"), path.with_suffix(".svg")]
     canvas.savefig(files[0], dpi=160)
     canvas.savefig(files[1], metadata={"Date": None})
@@ -81,9 +81,9 @@ def _caption(figure: Figure) -> str:
     return f"{value} (goal {figure.goal})"
 
 
-def _peers(axes: Axes, peers: dict[str, dict[str, float]]) -> None:
+def _peers(axes: Axes, peers: list[Peer]) -> None:
     """Empty tasks a second of each queue, the fastest first."""
-    ranked = sorted(((row["noop"], name) for name, row in peers.items() if row.get("noop")), reverse=True)
+    ranked = sorted(((peer.figures["noop"], peer.name) for peer in peers if peer.figures.get("noop")), reverse=True)
     for i, (rate, name) in enumerate(ranked):
         axes.barh(i, rate, height=0.62, color=_REACHED if name == "streamq" else _OTHER, zorder=2)
         axes.text(rate * 1.03, i, number(rate, "/s"), va="center", ha="left", color=_INK)

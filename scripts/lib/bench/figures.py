@@ -121,13 +121,36 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     commands: list[Hot]
 
 
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """Another queue, or streamq beside them, as a benchmark of theirs measured it."""
+
+    name: str
+    #: Of its packages, and of what runs them.
+    version: str
+    #: How it was set up, in a word.
+    way: str
+    #: By the benchmark's column.
+    figures: dict[str, float]
+
+
+class Peers(msgspec.Struct, frozen=True, kw_only=True):
+    """Queues that were measured one after another."""
+
+    at: str
+    commit: str
+    machine: dict[str, str]
+    server: str
+    #: The benchmark's options that were not its own.
+    options: str
+    #: The fastest first.
+    queues: list[Peer]
+
+
 class Results(msgspec.Struct):
     """All that a file holds."""
 
     rows: list[Row] = []
-    #: Other queues, measured by a benchmark of theirs: name -> column -> value.
-    peers: dict[str, dict[str, float]] = {}
-    peers_at: str = ""
+    peers: Peers | None = None
     profile: Profile | None = None
 
     def put(self, row: Row, order: Sequence[str]) -> None:

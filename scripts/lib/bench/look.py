@@ -32,7 +32,7 @@ def readers(url: str) -> dict[str, Callable[[], object]]:
     limits = pending.wanted_by(load(None, {}).worker)
 
     def page(state: State) -> list[object]:
-        return list(islice(listing.tasks(run, listing.Wanted(states=(state,))), PAGE))
+        return list(islice(listing.Tasks(run, listing.Wanted(states=(state,))), PAGE))
 
     return {
         "stats": lambda: stats.read(run, probe(link)),

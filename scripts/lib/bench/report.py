@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from rich import box
 from rich.table import Table
 
 from scripts.lib.bench.errors import BenchError
-from scripts.lib.bench.figures import TIMES, Figure, Profile, Results, Row, number
+from scripts.lib.bench.figures import TIMES, Figure, Peers, Profile, Results, Row, number
+from scripts.lib.bench.installed import OURS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,8 +87,8 @@ def fill(document: Path, results: Results, chart: Path | None) -> None:
         raise BenchError(f"{document} cannot be read: {error.strerror}", hint="--markdown names a document with marks") from None
     if results.rows:
         text = put(text, "figures", _figures(results, chart, document), document)
-    if results.peers:
-        text = put(text, "peers", _peers(results), document)
+    if results.peers is not None:
+        text = put(text, "peers", _peers(results.peers), document)
     if results.profile is not None:
         text = put(text, "profile", _profile(results.profile), document)
     document.write_text(text, encoding="utf-8")
@@ -138,13 +139,35 @@ def _plain(name: str, value: str) -> str:
     return value if name in {"processor", "memory", "system", "python"} else f"{name} {value}"
 
 
-def _peers(results: Results) -> str:
-    columns = [name for name in PEERS if any(name in row for row in results.peers.values())]
-    ranked = sorted(results.peers.items(), key=lambda each: -each[1].get("noop", 0))
-    lines = ([name, *(number(row[column]) if column in row else "-" for column in columns)] for name, row in ranked)
-    return (
-        _lines(["queue", *(PEERS[column] for column in columns)], lines) + f"\n\nMeasured {results.peers_at}, one after another."
+def _peers(peers: Peers) -> str:
+    """What was measured, then how many times that streamq is, then where it comes from."""
+    columns = [name for name in PEERS if any(name in peer.figures for peer in peers.queues)]
+    titles = [PEERS[column] for column in columns]
+    ours = next((peer.figures for peer in peers.queues if peer.name == OURS), {})
+    measured = (
+        [peer.name, peer.version, peer.way, *(_cell(peer.figures.get(column)) for column in columns)] for peer in peers.queues
     )
+    others = [peer for peer in peers.queues if peer.name != OURS]
+    ratios = ([peer.name, *(_ratio(ours, peer.figures, column) for column in columns)] for peer in others)
+    machine = ", ".join(_plain(name, peers.machine[name]) for name in ("processor", "memory", "system") if name in peers.machine)
+    where = f"{peers.at}; commit {peers.commit or 'unknown'}; {machine}; {peers.server}"
+    origin = f"{where}; options {peers.options or 'as they come'}"
+    return "\n\n".join(
+        [
+            _lines(["queue", "version", "how", *titles], measured),
+            "streamq divided by each: where it counts what is done in a second more is better, else less.",
+            _lines(["streamq / queue", *titles], ratios),
+            f"Each measured once, one after another: {origin}.",
+        ]
+    )
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else number(value)
+
+
+def _ratio(ours: Mapping[str, float], theirs: Mapping[str, float], column: str) -> str:
+    return f"{ours[column] / theirs[column]:.3g} {TIMES}" if ours.get(column) and theirs.get(column) else "-"
 
 
 def _profile(profile: Profile) -> str:

@@ -38,6 +38,8 @@ class Drain:
         self._transitions = transitions
         self._lease_ms = round(lease * 1000)
         self._looked = self._looked_at_all = 0.0
+        #: There is nothing left to wait for.
+        self.ended = False
         #: 0: drained; 1: it cannot be.
         self.exit_status = 0
 
@@ -48,9 +50,10 @@ class Drain:
         try:
             left = self._transitions.remains()
             self._looked = time.monotonic()
-            return not left.running and self._is_at_end(left)
+            self.ended = not left.running and self._is_at_end(left)
         except ServerUnreachable:
             return False
+        return self.ended
 
     def _is_at_end(self, left: Remains) -> bool:
         """Whether nothing will change any more."""

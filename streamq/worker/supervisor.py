@@ -42,6 +42,8 @@ _log = logging.getLogger("streamq.worker")
 
 #: How often children and deadlines are looked at, in seconds.
 TICK: Final = 0.1
+#: Exit status of a worker that was asked to stop before it had drained the queue or used up its budget.
+INTERRUPTED: Final = 130
 #: So many children in a row that end before they have worked are given up on.
 STILLBORN_MOST: Final = 5
 
@@ -75,7 +77,9 @@ class Supervisor:
         self._children: tuple[ChildProcess, ...] = ()
         self._suspects_due = 0
         self._signals = 0
-        self._stopping_since: float | None = None
+        self._stopping = False
+        #: Since when the grace time runs; None: what runs may take any time.
+        self._grace_since: float | None = None
         self._failure: StreamqError | None = None
         self._standing = endpoint.standing()
         self._stillborn = 0
@@ -93,7 +97,7 @@ class Supervisor:
         """Works until it is asked to stop, has drained the queue or used up its budget.
 
         Returns:
-            The exit status.
+            The exit status: 1 where the queue cannot be drained, 130 where it was asked to stop before it had done all.
 
         Raises:
             StreamqError: it could not go on: no server, no such module.
@@ -116,7 +120,13 @@ class Supervisor:
                 signal.signal(number, handler)
         if self._failure is not None:
             raise self._failure
-        return self._drain.exit_status if self._drain is not None else 0
+        return self._exit_status()
+
+    def _exit_status(self) -> int:
+        drain, budget = self._drain, self._budget
+        if (drain is not None and drain.ended) or (budget is not None and not budget.left()):
+            return drain.exit_status if drain is not None else 0
+        return INTERRUPTED if drain is not None or budget is not None else 0
 
     def _open(self) -> None:
         """Makes what the queue needs; a server whose memory is full refuses only what is not there yet."""
@@ -135,17 +145,23 @@ class Supervisor:
             _log.error("%s; stopping", error.what)
             self._give_up(error)
 
-    def stop(self) -> None:
-        """Lets every child finish what it runs, within the grace time."""
-        if self._stopping_since is None:
-            self._stopping_since = time.monotonic()
+    def _stop(self) -> None:
+        """Lets every child finish what it runs, and take nothing more."""
+        if not self._stopping:
+            self._stopping = True
             for child in self._children:
                 child.stop()
+
+    def _stop_within_grace(self) -> None:
+        """Stops; what has not ended by the end of the grace time is handed back."""
+        if self._grace_since is None:
+            self._grace_since = time.monotonic()
+        self._stop()
 
     def _give_up(self, error: StreamqError) -> None:
         """Stops, because it cannot go on."""
         self._failure = self._failure or error
-        self.stop()
+        self._stop_within_grace()
 
     def _wait(self) -> None:
         """Waits for a child that has something to say, for a signal, or until it is time to look."""
@@ -166,13 +182,15 @@ class Supervisor:
 
     def _tick(self) -> None:
         self._check_directory()
-        if self._signals and self._stopping_since is None:
+        if self._signals and self._grace_since is None:
             grace = self._settings.worker.grace
             _log.info("stopping: %d running may finish within %g s; once more hands them back at once", self._running(), grace)
-            self.stop()
+            self._stop_within_grace()
         for child in self._children:
             self._look_at(child)
-        if self._stopping_since is not None:
+        if self._stopping:
+            if all(child.exit_status is not None for child in self._children):
+                self._stop_within_grace()  # what is left is to settle for them, and a server that is away may never come back
             if self._is_hurried():
                 self._hand_back_all()
             return
@@ -182,9 +200,9 @@ class Supervisor:
             self._keeper.wake()
         if self._is_spent():
             _log.info("the budget of %d tasks is used up", self._options.max_tasks)
-            self.stop()
+            self._stop()
         elif self._drain is not None and self._drain.is_over():
-            self.stop()
+            self._stop()
 
     def _look_at(self, child: ChildProcess) -> None:
         if child.exit_status is not None:
@@ -203,7 +221,7 @@ class Supervisor:
 
     def _is_hurried(self) -> bool:
         """Whether what still runs has no more time."""
-        since = self._stopping_since
+        since = self._grace_since
         return self._signals > 1 or (since is not None and time.monotonic() - since > self._settings.worker.grace)
 
     def _spawn_missing(self) -> None:
@@ -293,12 +311,12 @@ class Supervisor:
     def _end_all(self) -> None:
         """Leaves no child behind, whatever ended the loop."""
         if self._children:
-            self.stop()
+            self._stop()
             self._signals = max(2, self._signals)
             self._hand_back_all()
 
     def _is_over(self) -> bool:
-        return self._stopping_since is not None and not self._children
+        return self._stopping and not self._children
 
     def _is_ours(self, consumer: str) -> bool:
         return any(child.consumer == consumer for child in self._children)

@@ -29,7 +29,7 @@ def test_asked_to_stop_it_finishes_what_runs_and_hands_back_the_rest(shop: Works
 
 
 def test_what_outlasts_the_grace_time_is_handed_back_uncounted(shop: Workshop) -> None:
-    """And runs again elsewhere as if for the first time."""
+    """And runs again elsewhere as if for the first time; it is killed, and an async handler is told no more than a sync one."""
     shop.send_numbered("hold", [1, 2])
     shop.send_numbered("ahold", [3])
     worker = shop.start("w1", "--grace", "0.3s", slots=2)
@@ -38,6 +38,7 @@ def test_what_outlasts_the_grace_time_is_handed_back_uncounted(shop: Workshop) -
     assert worker.stop() == 0
     assert (shop.checked().retrying, shop.checked().failed_total) == (3, 0)
     assert "handed back 3 running tasks" in worker.log
+    assert not shop.lines("cancelled")
     shop.open()
     shop.start("w2", slots=2)
     shop.settled()
@@ -87,6 +88,46 @@ def test_it_ends_after_so_many_tasks(shop: Workshop) -> None:
     figures = shop.checked()
     assert len(shop.lines("end")) == figures.finished_total == 7, worker.log
     assert figures.running == 0
+
+
+def test_what_it_was_started_for_may_outlast_the_grace_time(shop: Workshop) -> None:
+    """Nobody has asked it to stop: the last task of its budget has all the time that it needs."""
+    shop.send_numbered("work", [1], ms=1500)
+    worker = shop.start("w1", "--max-tasks", "1", "--grace", "0.01s")
+    assert worker.ended() == 0
+    assert shop.checked().finished_total == 1, worker.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options", [["--drain"], ["--max-tasks", "2"]], ids=" ".join)
+def test_asked_to_stop_before_it_has_done_all_it_says_so(shop: Workshop, options: list[str], number: int) -> None:
+    """By its exit status, so that a script does not take a queue for drained; what ran is finished as ever."""
+    shop.send_numbered("hold", [1])
+    shop.send_numbered("work", [2])
+    worker = shop.start("w1", *options)
+    shop.happened("start", 1)
+    worker.signal_group(number)
+    worker.said("stopping: 1 running")
+    shop.open()
+    assert worker.ended() == 130
+    figures = shop.checked()
+    assert (figures.finished_total, figures.running) == (1, 0)
+
+
+@pytest.mark.parametrize("is_hurried", [False, True])
+def test_asked_to_stop_while_it_does_the_last_of_all(shop: Workshop, is_hurried: bool) -> None:  # noqa: FBT001
+    """It has done what it was started for where that is finished, and not where it is handed back."""
+    shop.send_numbered("hold", [1])
+    worker = shop.start("w1", "--max-tasks", "1")
+    worker.said("the budget of 1 tasks is used up")
+    worker.signal_group(signal.SIGINT)
+    worker.said("stopping: 1 running")
+    if is_hurried:
+        worker.signal_group(signal.SIGINT)
+    else:
+        shop.open()
+    assert worker.ended() == (130 if is_hurried else 0)
+    assert shop.checked().finished_total == (not is_hurried)
 
 
 def test_a_budget_is_not_used_up_by_processes_that_wait(shop: Workshop) -> None:

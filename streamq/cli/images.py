@@ -15,7 +15,7 @@ import msgspec
 from streamq.cli.sources import Image, Refused, located
 from streamq.errors import UsageError
 from streamq.images import naming
-from streamq.images.roots import Roots
+from streamq.images.roots import Located, Roots
 from streamq.images.work import Work, plan
 from streamq.prepared import Delivery, Prepared, prepare
 
@@ -63,12 +63,25 @@ class ImageTasks:
         self._target = functools.lru_cache(1024)(self._target_folder)
         naming.check(template)
         self._check_folder()
-        plan({"source": "a.jpg", **arguments})
+        for mark in plan({"source": "a.jpg", **arguments}).marks:
+            self._check_mark(mark)
+        if arguments.get("mark") is not None:
+            self._arguments = {**arguments, "mark": self._written(self._roots.source(arguments["mark"]))}
 
     @property
     def folder(self) -> Path:
         """The folder of the results, absolute."""
         return self._roots.output / self._folder
+
+    def _check_mark(self, mark: str) -> None:
+        """Refuse a watermark that no worker could read; a relative one is relative to the first root, as for the worker."""
+        found = located(str(self._roots.inputs[0] / mark), self._roots)
+        if isinstance(found, Refused):
+            raise UsageError(f"the watermark {mark} cannot be used: {found.error}")
+
+    def _written(self, found: Located) -> str:
+        """A path as a task has it."""
+        return str(found.below if found.root == self._roots.inputs[0] else found.path)
 
     def _check_folder(self) -> None:
         try:
@@ -88,8 +101,7 @@ class ImageTasks:
             return Refused(source, error.what)
 
     def _item(self, image: Image) -> Item:
-        root, below = image.located
-        source = str(below if root == self._roots.inputs[0] else root / below)
+        source = self._written(image.located)
         work = plan({"source": source, **self._arguments})
         output = self._output(image, work)
         if output in self._outputs:

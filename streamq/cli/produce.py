@@ -27,7 +27,7 @@ PARAMETERS: Final = {
     "width": (int, "Width of the result, in pixels."),
     "height": (int, "Height of the result, in pixels."),
     "fit": (str, "How resize fits: cover, contain, fill, inside or outside."),
-    "gravity": (str, "Which part stays: center, north, southeast …"),
+    "gravity": (str, "Which part stays, or where the watermark lies: center, north, southeast …"),
     "enlarge": (bool, "Let resize blow small images up."),
     "box": (str, "What crop cuts out: LEFT,TOP,RIGHT,BOTTOM."),
     "angle": (float, "Degrees that rotate turns clockwise."),
@@ -41,6 +41,10 @@ PARAMETERS: Final = {
     "brightness": (float, "Brightness for adjust; 1 leaves it."),
     "contrast": (float, "Contrast for adjust; 1 leaves it."),
     "saturation": (float, "Saturation for adjust; 1 leaves it."),
+    "mark": (Path, "Image that watermark lays on, a file below the image roots."),
+    "opacity": (float, "Opacity of the watermark, 0 to 1."),
+    "scale": (float, "Width of the watermark, as a share of the image's: 0.2."),
+    "margin": (int, "Distance of the watermark from the edge, in pixels."),
     "format": (str, "Format of the result: jpeg, png, webp, avif, gif, tiff …"),
     "quality": (int, "Quality of the result, 1 to 100, on the scale of JPEG."),
 }
@@ -210,6 +214,8 @@ def _arguments(state: State, given: dict[str, Any]) -> dict[str, Any]:
     said = {name: given[name] for name in PARAMETERS if given[name] is not None}
     if "box" in said:
         said["box"] = _box(said["box"])
+    if "mark" in said:
+        said["mark"] = str(said["mark"].absolute())
     arguments |= said
     if "operation" in arguments or "steps" in arguments:
         return arguments

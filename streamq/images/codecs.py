@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ _THIRDS: Final = bool(features.check_feature("libjpeg_turbo"))
 _PNG_SIGNATURE: Final = 8
 _PNG_CHUNK: Final = struct.Struct(">I4s")
 _PNG_CHECKSUM: Final = 4
+#: How Pillow names a layout of 16 bits a channel.
+_SIXTEEN: Final = re.compile("(I|L|LA|RGB|RGBA|RGBX|CMYK);16[BLN]?$")
 _TILE_WIDTH: Final = 322
 _TILE_LENGTH: Final = 323
 _ALLOWED: Final = tuple(each.pillow for each in FORMATS.values())
@@ -102,6 +105,12 @@ class Picture:
     def can_move(self) -> bool:
         """Whether the file may hold more than one frame of an animation."""
         return self._image.format in ("GIF", "WEBP", "PNG", "AVIF") and getattr(self._image, "is_animated", False)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether its file is known to hold more than 8 bits a channel, of which `workable` keeps 8; nothing is decoded yet."""
+        layouts = (tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in self._image.tile)
+        return self._image.mode in ("I", "F") or any(_SIXTEEN.match(str(layout[0])) for layout in layouts if layout)
 
     def seek(self, index: int) -> bool:
         """Go to a frame; return whether there is one."""

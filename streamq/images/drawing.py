@@ -113,6 +113,23 @@ def _adjust(operation: operations.Adjust, image: Image.Image) -> Image.Image:
     return plain
 
 
+def stamped(operation: operations.Watermark, image: Image.Image, mark: Image.Image) -> Image.Image:
+    """Return an image with a mark on it."""
+    gray = image.mode in ("L", "LA") and mark.mode in ("L", "LA")
+    size, place = operation.laid(image.size, mark.size)
+    mark = mark.convert("LA" if gray else "RGBA").resize(size, Image.Resampling.LANCZOS, reducing_gap=GAP)
+    alpha = mark.getchannel("A").point(lambda value: round(value * operation.opacity))
+    if image.mode in ("LA", "RGBA"):
+        mark.putalpha(alpha)
+        image = image.copy() if image.mode == mark.mode else image.convert(mark.mode)
+        image.alpha_composite(mark, place)
+        return image
+    mode = "L" if gray else "RGB"
+    image = image.copy() if image.mode == mode else image.convert(mode)
+    image.paste(mark.convert(mode), place, alpha)
+    return image
+
+
 def flattened(image: Image.Image, background: RGBA) -> Image.Image:
     """Return an image without alpha channel, laid on a background."""
     if image.mode not in ("LA", "RGBA"):

@@ -29,6 +29,8 @@ class Format(NamedTuple):
     alpha: bool
     #: Whether it can hold an animation.
     animated: bool = False
+    #: Whether it can hold more than 8 bits a channel, though none is written with more: a source that has them loses some.
+    deep: bool = False
     #: Longest side that it can hold, in pixels.
     longest: int = 65_535
 
@@ -37,11 +39,11 @@ FORMATS = {
     each.name: each
     for each in (
         Format("jpeg", "JPEG", ("jpg", "jpeg", "jpe", "jfif"), alpha=False, longest=65_500),
-        Format("png", "PNG", ("png", "apng"), alpha=True, animated=True),
+        Format("png", "PNG", ("png", "apng"), alpha=True, animated=True, deep=True),
         Format("webp", "WEBP", ("webp",), alpha=True, animated=True, longest=16_383),
         Format("gif", "GIF", ("gif",), alpha=True, animated=True),
         Format("avif", "AVIF", ("avif",), alpha=True, animated=True),
-        Format("tiff", "TIFF", ("tif", "tiff"), alpha=True),
+        Format("tiff", "TIFF", ("tif", "tiff"), alpha=True, deep=True),
         Format("bmp", "BMP", ("bmp",), alpha=False),
         Format("ppm", "PPM", ("ppm", "pnm"), alpha=False),
     )

@@ -13,13 +13,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct, ValidationError, convert
 
 from streamq.images.errors import BadOperation
-from streamq.images.geometry import Fit, Gravity, Scaling, Size, cut, scaling
+from streamq.images.geometry import Fit, Gravity, Scaling, Size, cut, placed, scaling
 
 #: Width or height in pixels.
 Pixels = Annotated[int, Meta(ge=1, le=65_535)]
 #: `#rgb`, `#rrggbb`, `#rrggbbaa` or one of `NAMED`.
 Colour = Annotated[str, Meta(pattern=r"^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})|[a-z]+)$")]
 Factor = Annotated[float, Meta(ge=0, le=10)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 RGBA = tuple[int, int, int, int]
 NAMED: dict[str, RGBA] = {
@@ -236,6 +237,30 @@ class Adjust(Operation, frozen=True):
     saturation: Factor = 1.0
 
 
+class Watermark(Operation, frozen=True):
+    """Lay another image on it: `mark`, a path below the image roots, where `gravity` says, `margin` pixels off the edge.
+
+    The mark has its own size, or `scale` times the width of the image; where it would not fit in, it is made smaller. What is
+    transparent in it stays so, the rest is `opacity` of itself.
+    """
+
+    mark: Annotated[str, Meta(min_length=1)]
+    gravity: Gravity = "southeast"
+    opacity: Share = 1.0
+    scale: Annotated[float, Meta(gt=0, le=1)] | None = None
+    margin: Annotated[int, Meta(ge=0, le=10_000)] = 0
+
+    def laid(self, size: Size, mark: Size) -> tuple[Size, tuple[int, int]]:
+        """Return the size that a mark gets on an image of a size, and where its left upper corner lies."""
+        margin = min(self.margin, (min(size) - 1) // 2)
+        room = size[0] - 2 * margin, size[1] - 2 * margin
+        wanted = 1.0 if self.scale is None else size[0] * self.scale / mark[0]
+        factor = min(wanted, room[0] / mark[0], room[1] / mark[1])
+        made = max(1, round(mark[0] * factor)), max(1, round(mark[1] * factor))
+        left, top = placed(made, room, self.gravity)
+        return made, (margin + int(left), margin + int(top))
+
+
 class Convert(Operation, frozen=True):
     """Write the image in another format or quality."""
 
@@ -265,6 +290,7 @@ OPERATIONS: dict[str, type[Operation]] = {
     "pad": Pad,
     "border": Border,
     "adjust": Adjust,
+    "watermark": Watermark,
 }
 
 

@@ -62,8 +62,8 @@ class Roots:
         """Return the roots of a configuration."""
         return cls(settings.image_roots, settings.output_root)
 
-    def source(self, written: str) -> Located:
-        """Return where a source lies; the file need not exist.
+    def source(self, written: str, kind: str = "source") -> Located:
+        """Return where a source, or what errors call by another `kind`, lies; the file need not exist.
 
         Raises:
             ForbiddenPath: it lies outside of the input roots.
@@ -73,7 +73,7 @@ class Roots:
             if real.is_relative_to(root) and real != root:
                 return Located(root, real.relative_to(root))
         raise ForbiddenPath(
-            f"source {written} lies outside of the image roots",
+            f"{kind} {written} lies outside of the image roots",
             hint=f"The roots are: {', '.join(map(str, self.inputs))}. Set images.roots to read elsewhere.",
         )
 
@@ -98,23 +98,23 @@ class Roots:
         return str(path.relative_to(self.base) if path.is_relative_to(self.base) else path)
 
     @contextmanager
-    def open_source(self, written: str) -> Iterator[int]:
-        """Open a source for reading and yield its descriptor, which is closed at the end.
+    def open_source(self, written: str, kind: str = "source") -> Iterator[int]:
+        """Open a source, or what errors call by another `kind`, for reading and yield its descriptor, which is closed at the end.
 
         Raises:
             ForbiddenPath: it lies outside of the input roots, may not be read, or is no ordinary file.
             OSError: it is missing or the disk fails: trying again may help.
         """
-        located = self.source(written)
+        located, what = self.source(written, kind), f"{kind} {written}"
         try:
-            with _explained(f"source {written}"), opened_folder(located, _PASS) as folder:
+            with _explained(what), opened_folder(located, _PASS) as folder:
                 name = located.below.name
-                _ordinary(os.stat(name, dir_fd=folder, follow_symlinks=False), f"source {written}")
+                _ordinary(os.stat(name, dir_fd=folder, follow_symlinks=False), what)
                 descriptor = os.open(name, _READ, dir_fd=folder)
         except PermissionError:
-            raise ForbiddenPath(f"source {written} may not be read by the worker: permission denied") from None
+            raise ForbiddenPath(f"{what} may not be read by the worker: permission denied") from None
         try:
-            _ordinary(os.fstat(descriptor), f"source {written}")
+            _ordinary(os.fstat(descriptor), what)
             yield descriptor
         finally:
             os.close(descriptor)

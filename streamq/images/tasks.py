@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 from PIL import Image
@@ -22,7 +23,7 @@ from streamq.images import backends, naming, pipeline, writing
 from streamq.images.catalogue import Catalogue
 from streamq.images.errors import ImageError
 from streamq.images.geometry import Fit, Gravity
-from streamq.images.operations import OPERATIONS, Colour, Factor, Pixels
+from streamq.images.operations import OPERATIONS, Colour, Factor, Pixels, Share
 from streamq.images.pipeline import Made
 from streamq.images.roots import Located, Roots
 from streamq.images.work import Work, plan
@@ -96,9 +97,9 @@ class ImageTask:
         work = plan(arguments)
         source = arguments["source"]
         target = self._target(arguments, work)
-        with self.roots.open_source(source) as descriptor, open(descriptor, "rb", closefd=False) as stream:
-            found = os.fstat(descriptor)
-            made = pipeline.make(stream, found.st_size, work, self._limits, f"source {source}", self._scaler)
+        marks = pipeline.marks(work, self._limits, self._mark)
+        with self._opened(source, "source") as (stream, found):
+            made = pipeline.make(stream, found.st_size, work, self._limits, f"source {source}", self._scaler, marks)
         written = self._write(made, target, found, ctx)
         result = ImageResult(
             source=source,
@@ -114,6 +115,17 @@ class ImageTask:
         ctx.guard()
         self._record(result, work, started, ctx)
         return result
+
+    @contextmanager
+    def _opened(self, path: str, kind: str) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+        """A file below the roots, and what is known of it."""
+        with self.roots.open_source(path, kind) as descriptor, open(descriptor, "rb", closefd=False) as stream:
+            yield stream, os.fstat(descriptor)
+
+    @contextmanager
+    def _mark(self, path: str) -> Iterator[tuple[BinaryIO, int]]:
+        with self._opened(path, "watermark") as (stream, found):
+            yield stream, found.st_size
 
     def _target(self, arguments: Mapping[str, Any], work: Work) -> Located:
         output = arguments["output"]
@@ -182,6 +194,10 @@ def build(settings: Settings) -> Registry:
         brightness: Factor | None = None,
         contrast: Factor | None = None,
         saturation: Factor | None = None,
+        mark: str | None = None,
+        opacity: Share | None = None,
+        scale: Share | None = None,
+        margin: int | None = None,
     ) -> ImageResult:
         return task.run({name: value for name, value in locals().items() if name in PARAMETERS}, ctx)
 

@@ -15,7 +15,7 @@ import msgspec
 from streamq.images import formats, operations
 from streamq.images.errors import BadOperation
 from streamq.images.formats import QUALITY, Format
-from streamq.images.operations import RGBA, Operation
+from streamq.images.operations import RGBA, Operation, Watermark
 
 #: Steps of one task at most.
 STEPS = 32
@@ -40,6 +40,11 @@ class Work(NamedTuple):
     def thorough(self) -> bool:
         """Whether the encoder should try harder."""
         return any(step.thorough for step in self.steps)
+
+    @property
+    def marks(self) -> list[str]:
+        """The paths of the images that its steps lay on it, each once."""
+        return list(dict.fromkeys(step.mark for step in self.steps if isinstance(step, Watermark)))
 
     @property
     def wanted(self) -> tuple[int | None, int | None]:

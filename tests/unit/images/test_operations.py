@@ -76,6 +76,7 @@ def test_a_scaling_stays_inside_of_the_image(
         ("flip", {}, (800, 600)),
         ("pad", {"width": 1000}, (1000, 600)),
         ("border", {"thickness": 5}, (810, 610)),
+        ("watermark", {"mark": "a.png"}, (800, 600)),
     ],
 )
 def test_each_operation_tells_the_size_it_leaves(name: str, parameters: dict[str, Any], expected: tuple[int, int]) -> None:
@@ -99,6 +100,12 @@ def test_each_operation_tells_the_size_it_leaves(name: str, parameters: dict[str
         ("crop", {"box": [5, 5, 5, 9]}, "crop: box [5, 5, 5, 9] is empty"),
         ("border", {"thickness": -1}, "border: thickness: expected `int` >= 1"),
         ("blur", {"radius": 1e9}, "blur: radius: expected `float` <= 250.0"),
+        ("watermark", {}, "watermark: it needs `mark`"),
+        ("watermark", {"mark": ""}, "watermark: mark: expected `str` of length >= 1"),
+        ("watermark", {"mark": "a.png", "opacity": 1.5}, "watermark: opacity: expected `float` <= 1.0"),
+        ("watermark", {"mark": "a.png", "scale": 0}, "watermark: scale: expected `float` > 0.0"),
+        ("watermark", {"mark": "a.png", "margin": -1}, "watermark: margin: expected `int` >= 0"),
+        ("watermark", {"mark": "a.png", "gravity": "corner"}, "watermark: gravity: invalid enum value 'corner'"),
         ("strip", {"width": 3}, "strip: it takes no `width`"),
     ],
 )
@@ -176,5 +183,5 @@ def test_a_format_alone_is_a_conversion() -> None:
 def test_every_operation_of_the_contract_is_there() -> None:
     """Names are fixed."""
     promised = {"resize", "thumbnail", "crop", "rotate", "flip", "grayscale", "convert"}
-    cheap = {"blur", "sharpen", "optimize", "strip", "pad", "border", "adjust"}
+    cheap = {"blur", "sharpen", "optimize", "strip", "pad", "border", "adjust", "watermark"}
     assert set(OPERATIONS) == promised | cheap

@@ -7,16 +7,16 @@ waits for tasks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from streamq import history, results, wire
+from streamq import fleet, history, results, wire
 from streamq.keys import PRIORITIES, STREAMS, is_id, sent_ms, worker_of
 from streamq.server.reply import ReplyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from streamq.transitions import Transitions
 
@@ -81,14 +81,15 @@ def find(transitions: Transitions, ids: Iterable[str], *, max_deliveries: int) -
     """
     asked = list(ids)
     single = list(dict.fromkeys(asked))
-    cards = transitions.fleet()
     found = locate(transitions, single)
     lost = {task_id: record for task_id, record in found.items() if record.task is None}
     if lost:
         _remember(transitions, lost)
+    cards = [fleet.parse_card(card) for card in transitions.fleet().values()]
+    kept = {name: int(most) for name, most in fleet.pairs(transitions.link.call("HGETALL", transitions.keys["limits"])).items()}
     for record in found.values():
         if record.max_deliveries is None and record.task is not None:
-            record.max_deliveries = limit_of(record.task, cards, max_deliveries)
+            record.max_deliveries = fleet.limit_of(record.task, cards, kept, max_deliveries)
     return [found[task_id] for task_id in asked]
 
 
@@ -106,21 +107,6 @@ def locate(transitions: Transitions, ids: Sequence[str]) -> dict[str, Record]:
         if isinstance(reply, Exception):
             raise reply
     return {task_id: _located(task_id, reply) for task_id, reply in zip(ids, replies, strict=True)}
-
-
-def limit_of(task: str, cards: Mapping[str, bytes], otherwise: int) -> int:
-    """How often a task of this name is delivered at most, as the workers know it; the lowest where releases differ."""
-    limits = []
-    for card in cards.values():
-        try:
-            limits.append(msgspec.json.decode(card, type=_Card).limits.get(task))
-        except msgspec.DecodeError:  # the card of another release
-            continue
-    return min((limit for limit in limits if limit is not None), default=otherwise)
-
-
-class _Card(msgspec.Struct):
-    limits: dict[str, int] = {}
 
 
 def _remember(transitions: Transitions, lost: dict[str, Record]) -> None:
@@ -147,12 +133,13 @@ def take_ending(record: Record, ending: history.Ending) -> None:
 
 def _located(task_id: str, reply: Sequence[Any]) -> Record:
     """The record of one task from what `locate.lua` returns."""
-    _, address, fields, row, known, due, letter, result, running = reply
+    now, address, fields, row, known, due, letter, result, running = reply
     if letter:
         return of_letter(*letter)
     if fields:
         due_ms = int(float(due)) if due else None
-        return of_entry(task_id, address.decode(), fields, row=row, known=known, due_ms=due_ms, running=running or b"")
+        parts = {"row": row, "known": known, "due_ms": due_ms, "now_ms": now}
+        return of_entry(task_id, address.decode(), fields, **parts, running=running or b"")
     return _of_result(task_id, result) if result else Record(id=task_id)
 
 
@@ -164,6 +151,7 @@ def of_entry(
     row: Sequence[Any] | None,
     known: bytes | None,
     due_ms: int | None,
+    now_ms: int,
     running: bytes = b"",
 ) -> Record:
     """The record of a task that has not ended.
@@ -175,25 +163,27 @@ def of_entry(
         row: consumer, idle time and count of its pending entry; None where it has none.
         known: what `…:attempts` holds of it.
         due_ms: when it is due, where it is parked.
+        now_ms: the server's time.
         running: what its consumer runs, as the heartbeat told (`…:running`).
     """
     record = Record(id=task_id)
     _take_fields(record, address, fields)
-    count, forgiven, record.attempts = parse_known(known)
+    past = parse_known(known)
+    record.attempts = past.attempts
     record.error = record.attempts[-1].get("error") if record.attempts else record.error
-    record.deliveries = count - forgiven
+    record.deliveries = past.count - past.forgiven
     if row:
         record.state = "running"
         record.worker = worker_of(row[0].decode())
-        record.deliveries = row[2] - forgiven
+        record.deliveries = row[2] - past.forgiven
         record.started_ms = started_of(running, address.encode())
         record.due_ms = None
     elif address[0] == "s" and known is None:
         record.state = "scheduled"
         record.due_ms = due_ms or record.due_ms
-    elif due_ms:
+    elif due_ms and (due_ms > now_ms or record.deliveries or past.unknown_ms):
         record.state, record.due_ms = "retrying", due_ms
-    else:
+    else:  # nobody has had it, or who had it handed it back before it began (`lua/include/unstarted.lua`)
         record.state, record.due_ms = "waiting", None
     return record
 
@@ -215,13 +205,27 @@ def of_letter(entry: bytes, fields: list[bytes]) -> Record:
     return record
 
 
-def parse_known(text: bytes | None) -> tuple[int, int, list[dict[str, Any]]]:
-    """Hand-outs, how many of them are forgiven, and the attempts, from what `…:attempts` holds of a task."""
+class Past(NamedTuple):
+    """What `…:attempts` holds of a task."""
+
+    #: How often it was handed out.
+    count: int  # type: ignore[assignment]  # hides tuple.count
+    #: How many of the hand-outs do not count against the limit.
+    forgiven: int
+    #: How many workers died with it.
+    crashes: int
+    #: Since when no worker has known its name; 0: the last one did.
+    unknown_ms: int
+    attempts: list[dict[str, Any]]
+
+
+def parse_known(text: bytes | None) -> Past:
+    """What is known of a task that was parked; all zero where nothing is."""
     if not text:
-        return 0, 0, []
+        return Past(0, 0, 0, 0, [])
     head, *lines = text.split(b"\n")
-    count, forgiven, *_ = map(int, head.split())
-    return count, forgiven, attempts_of(lines)
+    count, forgiven, crashes, unknown = map(int, head.split())
+    return Past(count, forgiven, crashes, unknown, attempts_of(lines))
 
 
 def attempts_of(lines: Iterable[bytes]) -> list[dict[str, Any]]:

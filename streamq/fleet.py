@@ -15,7 +15,7 @@ from streamq.keys import worker_of
 from streamq.process import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: `stopped`: its process is there but halted; `lost`: its heartbeat expired, more is not known; `dead`: its process is gone.
 State = Literal["alive", "stopped", "lost", "dead"]
@@ -110,6 +110,21 @@ def parse_card(text: bytes) -> Card:
         return msgspec.json.decode(text, type=Card)
     except msgspec.DecodeError:
         return Card()
+
+
+def limit_of(task: str, cards: Iterable[Card], kept: Mapping[str, int], otherwise: int) -> int:
+    """How often a task whose entry sets no limit is delivered at most.
+
+    Args:
+        task: its name.
+        cards: of the workers that may run it; where they differ, as two releases do, the lowest counts.
+        kept: the tasks' own limits, as workers knew them that have gone: they count where none of these knows the task.
+        otherwise: the limit of tasks that set none.
+    """
+    knowing = [card for card in cards if task in card.limits or task in card.tasks]
+    if not knowing:
+        return kept.get(task, otherwise)
+    return min((card.limits[task] for card in knowing if task in card.limits), default=otherwise)
 
 
 def _life(card: Card, *, beating: bool) -> tuple[State, bool]:

@@ -1,8 +1,8 @@
 """Who holds what: the rows of a queue's pending lists beside the fleet that holds them, and the tasks parked for another time.
 
 Reading is bounded however much is pending: one count a consumer, and at most `LOOK_MOST` rows, shared out so that no consumer
-hides another; the longest runs beyond them are found by what workers tell with their heartbeats. Two round trips, no script;
-nothing is changed. `pending.py` describes what is found here.
+hides another; the longest runs beyond them are found by what workers tell with their heartbeats. Three round trips, and nothing
+is changed. `pending.py` describes what is found here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from streamq.server.reply import ReplyError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from streamq.replies import Parked
     from streamq.transitions import Transitions
 
 #: Most rows of the pending lists that are read at once.
@@ -51,15 +52,8 @@ class Row(NamedTuple):
         return not self.stuck, -self.idle_ms if self.stuck else self.started_ms or float("inf"), -self.idle_ms
 
 
-class Parked(NamedTuple):
-    """A task that waits to be handed out again."""
-
-    due_ms: int
-    address: str
-
-
 class Scene(NamedTuple):
-    """What one packet tells of a queue."""
+    """What is told of a queue."""
 
     queue: outlook.Queue
     #: Letter of a stream, consumer, how many tasks it holds there.
@@ -69,9 +63,10 @@ class Scene(NamedTuple):
     runs: dict[str, dict[str, int]]
     #: The longest lease of the fleet: what has been idle for longer may be taken by others.
     lease_ms: int
-    #: Those that are due first, in order, and how many there are.
-    parked: list[Parked]
-    retrying: int
+    #: What waits to be handed out again.
+    parked: Parked
+    #: Names of tasks -> their own limits, as workers knew them that have gone.
+    limits: dict[str, int]
 
     def is_lost(self, consumer: str) -> bool:
         """Whether a consumer is known to be dead, or to have stopped beating."""
@@ -80,7 +75,7 @@ class Scene(NamedTuple):
 
 
 def look(transitions: Transitions, parked: int, lease_ms: int) -> Scene:
-    """Everything that takes one round trip.
+    """Everything but the rows.
 
     Args:
         transitions: of the queue.
@@ -94,12 +89,10 @@ def look(transitions: Transitions, parked: int, lease_ms: int) -> Scene:
         ["ZRANGE", keys["workers"], 0, -1, "WITHSCORES"],
         ["HGETALL", keys["fleet"]],
         ["HGETALL", keys["running"]],
+        ["HGETALL", keys["limits"]],
     ]
     commands += [["XPENDING", keys.stream(letter), GROUP] for letter in STREAMS]
-    commands += [["ZCARD", keys[name]] for name in _PARKED]
-    commands += [["ZRANGE", keys[name], 0, parked - 1, "WITHSCORES"] for name in _PARKED]
-    (seconds, micros), (hold, paused), beats, cards, running, *rest = ask(transitions, commands)
-    summaries, many, first = rest[: len(STREAMS)], rest[len(STREAMS) : -len(_PARKED)], rest[-len(_PARKED) :]
+    (seconds, micros), (hold, paused), beats, cards, running, limits, *summaries = ask(transitions, commands)
     now = int(seconds) * 1000 + int(micros) // 1000
     members = fleet.read(now, beats, cards, [])
     alive = [member for member in members.values() if member.alive]
@@ -110,8 +103,8 @@ def look(transitions: Transitions, parked: int, lease_ms: int) -> Scene:
         members=members,
         runs={consumer: _runs(text) for consumer, text in fleet.pairs(running).items()},
         lease_ms=max((member.lease_ms for member in members.values()), default=lease_ms),
-        parked=sorted(Parked(int(float(due)), address.decode()) for flat in first for address, due in _twos(flat))[:parked],
-        retrying=sum(many),
+        parked=transitions.parked(parked),
+        limits={name: int(most) for name, most in fleet.pairs(limits).items()},
     )
 
 
@@ -129,10 +122,6 @@ def _runs(text: bytes) -> dict[str, int]:
     """Address -> start of each run, as a heartbeat tells them: behind its own time, a line each."""
     lines = (line.split(" ") for line in text.decode().split("\n")[1:])
     return {address: int(started) for address, started in lines}
-
-
-def _twos(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def rows(transitions: Transitions, scene: Scene, longest: int) -> list[Row]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from streamq import browse, fleet, held, listing, outlook, wire
+from streamq import browse, fleet, held, outlook, walk, wire
 from streamq.keys import worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from streamq.config.schema import Worker
-    from streamq.held import Parked, Row, Scene
+    from streamq.held import Row, Scene
+    from streamq.replies import Due
     from streamq.transitions import Transitions
 
 State = Literal["running", "stuck", "retrying"]
@@ -116,14 +117,14 @@ def read(transitions: Transitions, wanted: Wanted) -> View:
     rows = held.rows(transitions, scene, min(wanted.limit, FIELDS_MOST))
     chosen = [row for row in rows if row.idle_ms >= wanted.idle_ms and (row.stuck or not wanted.stuck)]
     chosen.sort(key=lambda row: row.rank)
-    parked = [] if wanted.stuck or wanted.idle_ms else scene.parked
-    found: list[Row | Parked] = [*chosen, *parked]
+    parked = [] if wanted.stuck or wanted.idle_ms else scene.parked.first
+    found: list[Row | Due] = [*chosen, *parked]
     lost = sum(many for _, consumer, many in scene.held if scene.is_lost(consumer))
     return View(
         tasks=list(islice(_described(transitions, scene, found[:FIELDS_MOST], wanted), wanted.limit)),
         now_ms=scene.queue.now_ms,
         pending=sum(many for *_, many in scene.held),
-        retrying=scene.retrying,
+        retrying=scene.parked.retrying,
         stuck=lost + sum(row.stuck and not scene.is_lost(row.consumer) for row in rows),
         looked=len(rows),
         alive=scene.queue.alive,
@@ -141,9 +142,9 @@ def claim(transitions: Transitions, tasks: Iterable[Pending]) -> set[str]:
     return {stuck[address].id for address in done}
 
 
-def _described(transitions: Transitions, scene: Scene, found: Sequence[Row | Parked], wanted: Wanted) -> Iterator[Pending]:
+def _described(transitions: Transitions, scene: Scene, found: Sequence[Row | Due], wanted: Wanted) -> Iterator[Pending]:
     """What was found, with its fields, in order; those that have ended meanwhile and those of other names are left out."""
-    keys = transitions.keys
+    keys, now = transitions.keys, scene.queue.now_ms
     for start in range(0, len(found), _PAGE):
         page = found[start : start + _PAGE]
         commands: list[held.Command] = []
@@ -152,18 +153,20 @@ def _described(transitions: Transitions, scene: Scene, found: Sequence[Row | Par
             commands += ["XRANGE", keys.stream(letter), entry, entry], ["HGET", keys["attempts"], each.address]
         replies = held.ask(transitions, commands)
         entries = {each.address.encode(): found[0][1] for each, found in zip(page, replies[::2], strict=True) if found}
-        ids = listing.ids_of(transitions, entries)
+        ids = walk.ids_of(transitions, entries)
         for each, known in zip(page, replies[1::2], strict=True):
             address = each.address.encode()
             fields = entries.get(address)
             if fields is None or wanted.task not in (None, wire.name_of(fields)):
                 continue
-            if isinstance(each, held.Parked):
-                record = browse.of_entry(ids[address], each.address, fields, row=None, known=known, due_ms=each.due_ms)
-                yield _parked(each, record, known, scene, wanted)
+            if not isinstance(each, held.Row):
+                due = each.due_ms
+                record = browse.of_entry(ids[address], each.address, fields, row=None, known=known, due_ms=due, now_ms=now)
+                if record.state == "retrying":  # one of very many that were handed back is told among them
+                    yield _parked(each, record, known, scene, wanted)
             else:
                 row = [each.consumer.encode(), each.idle_ms, each.hand_outs]
-                record = browse.of_entry(ids[address], each.address, fields, row=row, known=known, due_ms=None)
+                record = browse.of_entry(ids[address], each.address, fields, row=row, known=known, due_ms=None, now_ms=now)
                 yield _run(each, record, known, scene, wanted)
 
 
@@ -171,8 +174,8 @@ def _run(row: Row, record: browse.Record, known: bytes | None, scene: Scene, wan
     """A task that was handed out."""
     member = scene.members.get(row.consumer)
     now, left = scene.queue.now_ms, scene.lease_ms - row.idle_ms
-    most = _limit(record, [member] if member else [], wanted)
-    crashes, _ = _past(known)
+    most = _limit(record, [member] if member else [], scene, wanted)
+    crashes = browse.parse_known(known).crashes
     run = outlook.Run(
         life=member.state if member else None,
         started=row.started_ms is not None,
@@ -208,17 +211,17 @@ def _run(row: Row, record: browse.Record, known: bytes | None, scene: Scene, wan
     )
 
 
-def _parked(parked: Parked, record: browse.Record, known: bytes | None, scene: Scene, wanted: Wanted) -> Pending:
+def _parked(parked: Due, record: browse.Record, known: bytes | None, scene: Scene, wanted: Wanted) -> Pending:
     """A task that waits to be handed out again."""
-    crashes, unknown = _past(known)
-    most = _limit(record, [member for member in scene.members.values() if member.alive], wanted)
+    past = browse.parse_known(known)
+    most = _limit(record, [member for member in scene.members.values() if member.alive], scene, wanted)
     wait = outlook.Wait(
         task=record.task or "",
         due_ms=parked.due_ms,
         deliveries=record.deliveries,
         most=most,
-        crashes=crashes,
-        unknown_until_ms=unknown + wanted.unknown_ms if unknown else 0,
+        crashes=past.crashes,
+        unknown_until_ms=past.unknown_ms + wanted.unknown_ms if past.unknown_ms else 0,
     )
     return Pending(
         id=record.id,
@@ -229,24 +232,15 @@ def _parked(parked: Parked, record: browse.Record, known: bytes | None, scene: S
         state="retrying",
         due_ms=parked.due_ms,
         priority=record.priority,
-        crashes=crashes,
+        crashes=past.crashes,
         error=record.error,
         next=outlook.of_wait(wait, scene.queue),
         address=parked.address,
     )
 
 
-def _limit(record: browse.Record, members: Iterable[fleet.Member], wanted: Wanted) -> int:
-    """How often a task is delivered at most: by its own field, else as its workers know it, else by the configuration."""
+def _limit(record: browse.Record, members: Iterable[fleet.Member], scene: Scene, wanted: Wanted) -> int:
+    """How often a task is delivered at most."""
     if record.max_deliveries is not None:
         return record.max_deliveries
-    limits = [member.card.limits[record.task] for member in members if record.task in member.card.limits]
-    return min(limits, default=wanted.max_deliveries)
-
-
-def _past(known: bytes | None) -> tuple[int, int]:
-    """How often a worker died with a task, and since when no worker knew its name (ms; 0: one did)."""
-    if not known:
-        return 0, 0
-    _, _, crashes, unknown = known.partition(b"\n")[0].split()
-    return int(crashes), int(unknown)
+    return fleet.limit_of(record.task or "", [member.card for member in members], scene.limits, wanted.max_deliveries)

@@ -90,6 +90,21 @@ class Remains(NamedTuple):
     paused: bool
 
 
+class Due(NamedTuple):
+    """A task that waits to be handed out again."""
+
+    due_ms: int
+    address: str
+
+
+class Parked(NamedTuple):
+    """What waits to be handed out again because it failed, was put off or recovered."""
+
+    retrying: int
+    #: The first of them, in order.
+    first: list[Due]
+
+
 class Watch(NamedTuple):
     """What stands between a blocked read and the start of what it brought."""
 
@@ -111,6 +126,13 @@ def expand_ids(ranges: str) -> list[str]:
         prefix, low = first.split("-")
         ids += [f"{prefix}-{seq}" for seq in range(int(low), int(low) + int(more) + 1)]
     return ids
+
+
+def parse_parked(reply: list[Any], most: int) -> Parked:
+    """What waits to be handed out again, at most so many of the first."""
+    retrying, flat = reply
+    first = sorted(Due(int(float(due)), address.decode()) for address, due in zip(flat[::2], flat[1::2], strict=True))
+    return Parked(retrying, first[:most])
 
 
 def parse_read(keys: Keys, reply: Any, control: list[bytes | None]) -> tuple[list[Handed], Watch]:

@@ -82,7 +82,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Waiting
     scheduled: int
     running: int
-    #: Failed, handed back or recovered, and not yet handed out again.
+    #: Failed, put off or recovered, and not yet handed out again; what was handed back before it began waits.
     retrying: int
     #: Dead letters that lie there now, expired ones included.
     dead: int
@@ -167,7 +167,7 @@ def queues(transitions: Transitions) -> list[Counts]:
 
 def parse(queue: str, reply: Sequence[Any], server: Facts) -> Stats:
     """The figures from what `stats.lua` returns."""
-    now, streams, *_, minutes_flat, workers_flat, cards, seen, held, _paused = reply
+    now, streams, *_, minutes_flat, workers_flat, cards, seen, held, _paused, _unstarted = reply
     where = parse_counts(queue, reply)
     totals = {name: int(value) for name, value in fleet.pairs(reply[4]).items()}
     total = totals.get
@@ -200,14 +200,16 @@ def parse_counts(queue: str, reply: Sequence[Any]) -> Counts:
     lengths, pending, _ = zip(*reply[1], strict=True)
     zsets: list[int] = reply[2]
     retry, again, suspects = zsets[0:3], zsets[3:6], zsets[9:13]
-    waiting = [max(0, lengths[i] - pending[i] - retry[i] - suspects[i]) for i in range(len(PRIORITIES))]
+    back: list[int] = reply[11]
+    unstarted = [retried + delayed for retried, delayed in zip(back[0:3], back[3:6], strict=True)]
+    fresh = [max(0, lengths[i] - pending[i] - retry[i] - suspects[i]) for i in range(len(PRIORITIES))]
     return Counts(
         queue=queue,
-        waiting=Waiting(*waiting),
+        waiting=Waiting(*map(sum, zip(fresh, unstarted, strict=True))),
         # All of `later` that is neither running nor to be run again, an entry that a stranger has added there included.
         scheduled=max(0, lengths[3] - pending[3] - sum(again) - suspects[3]),
         running=sum(pending),
-        retrying=sum(retry) + sum(again) + sum(suspects),
+        retrying=sum(retry) + sum(again) + sum(suspects) - sum(unstarted),
         dead=reply[3],
         paused=bool(reply[10]),
     )

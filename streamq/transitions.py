@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from streamq.keys import GROUP, LETTERS, STREAMS, Keys
-from streamq.replies import Handed, Held, Reaped, Remains, Swept, Taken
+from streamq.replies import Handed, Held, Parked, Reaped, Remains, Swept, Taken, parse_parked
 from streamq.scripts import load
 from streamq.server.reply import ReplyError
 from streamq.server.resp import Words, joined, packet, words
@@ -288,6 +288,10 @@ class Transitions:
         """What keeps the queue from being drained."""
         waiting, running, retrying, unknown, due, paused = self.run("remains")
         return Remains(waiting, running, retrying, unknown, due, bool(paused))
+
+    def parked(self, most: int) -> Parked:
+        """What waits to be handed out again; told by address and time are at most so many."""
+        return parse_parked(self.run("parked", most), most)
 
     def now_ms(self) -> int:
         """The server's time."""

@@ -41,23 +41,44 @@ def _condition(text: str) -> tuple[str, str]:
 )
 @click.option("--since", type=SINCE, metavar="TIME", help="Only what ended, or was sent, since then; 1h is an hour ago.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="At most so many.")
+@click.option(
+    "--look",
+    type=click.IntRange(min=1),
+    default=listing.LOOK,
+    show_default=True,
+    metavar="N",
+    help="Look at no more than so many tasks, whether they are such ones or not.",
+)
+@click.option("--after", default="", metavar="PLACE", help="Go on where another list has ended, which tells the place.")
 @click.pass_obj
 def tasks(
-    state: State, states: tuple[browse.State, ...], name: str | None, where: tuple[str, ...], since: int | None, limit: int
+    state: State,
+    *,
+    states: tuple[browse.State, ...],
+    name: str | None,
+    where: tuple[str, ...],
+    since: int | None,
+    limit: int,
+    look: int,
+    after: str,
 ) -> int:
     """List tasks: those that have not ended first, then dead ones, then the latest that finished or were cancelled.
 
     Finished image tasks come from the catalogue, however old; of other ended tasks the queue keeps the newest (worker.history).
+    A list that is not whole says with which --after it goes on.
     """
     wanted = listing.Wanted(states or listing.STATES, name, tuple(map(_condition, where)), since or 0)
     catalogue = _Catalogue(state.settings, since or 0)
-    found = listing.tasks(state.transitions, wanted, catalogue)
+    found = listing.Tasks(state.transitions, wanted, catalogue, look=look, after=after)
     now = 0 if state.json else state.transitions.now_ms()
     shown = state.out.rows(islice(found, limit), _columns(now))
-    if not shown and not state.json:
+    place, more = found.place, shown == limit and next(found, None) is not None
+    if more:
+        note(f"there are more than these {limit}; --limit shows more, `--after {place}` goes on")
+    elif found.is_cut:
+        note(f"{look:,} tasks were looked at, and {shown or 'no'} such found; `--after {place}` goes on, --look looks further")
+    elif not shown and not state.json:
         note(f"no such tasks in queue {state.keys.queue}")
-    elif shown == limit and next(found, None) is not None:
-        note(f"there are more than these {limit}; --limit shows more")
     return catalogue.status
 
 

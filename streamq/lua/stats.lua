@@ -1,16 +1,19 @@
 -- The figures of a queue, all read at one instant; nothing is scanned.
 -- ARGV    minutes: how many minutes back the figures by minute are wanted for
--- Returns {now, {xlen, pending, entries_added or -1} by stream h d l s, {zcard by zset}, dead, stats, minutes, workers, fleet, seen, held, paused}
---         zsets: retry h d l, again h d l, scheduled h d l, suspects h d l s; the rest but `paused` are flat pairs:
+-- Returns {now, {xlen, pending, entries_added or -1} by stream h d l s, {zcard by zset}, dead, stats, minutes, workers, fleet, seen, held, paused,
+--         {unstarted by zset}}
+--         zsets: retry h d l, again h d l (of these the unstarted are told), scheduled h d l, suspects h d l s
+--         stats, minutes and what follows them are flat pairs:
 --         workers consumer → heartbeat expiry, seen consumer → last beat, held consumer → pending entries in one stream
 -- @include address
 -- @include clock
 -- @include pending
 -- @include record
 -- @include parked
+-- @include unstarted
 
 local now = clock()
-local streams, zsets, held = {}, {}, {}
+local streams, zsets, held, back = {}, {}, {}, {}
 for _, letter in ipairs(LETTERS) do
   local pending = pending_rows(STREAM[letter])
   local info, added = redis.pcall('XINFO', 'STREAM', STREAM[letter]), -1
@@ -29,6 +32,9 @@ for _, letter in ipairs(LETTERS) do
 end
 for _, of in ipairs({RETRY, AGAIN, SCHEDULED}) do
   for _, letter in ipairs({'h', 'd', 'l'}) do zsets[#zsets + 1] = redis.call('ZCARD', of[letter]) end
+end
+for _, of in ipairs({RETRY, AGAIN}) do
+  for _, letter in ipairs({'h', 'd', 'l'}) do back[#back + 1] = #unstarted(of[letter], now) end
 end
 for _, letter in ipairs(LETTERS) do zsets[#zsets + 1] = redis.call('ZCARD', SUSPECTS[letter]) end
 
@@ -57,5 +63,5 @@ for back = 0, tonumber(ARGV[1]) - 1 do
 end
 return {
   now, streams, zsets, redis.call('XLEN', K.dead), redis.call('HGETALL', K.stats), minutes,
-  redis.call('ZRANGE', K.workers, 0, -1, 'WITHSCORES'), fleet, seen, held, redis.call('HEXISTS', K.control, 'paused'),
+  redis.call('ZRANGE', K.workers, 0, -1, 'WITHSCORES'), fleet, seen, held, redis.call('HEXISTS', K.control, 'paused'), back,
 }

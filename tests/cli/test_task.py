@@ -148,6 +148,26 @@ def test_tasks_in_a_pipe_are_plain_lines(streamq: Program, seed: Seed) -> None:
     assert r"source=a\x1b[2J\n.jpg" in out
 
 
+def test_a_list_that_is_not_whole_says_how_it_goes_on(streamq: Program, seed: Seed) -> None:
+    """On stderr, so that the lines of --json are tasks and nothing else."""
+    ids = seed.send(5)
+    bounded = streamq("tasks", "--task", "nosuch", "--look", "3", "--json")
+    assert (bounded.status, bounded.lines) == (0, [])
+    goes_on = f"`--after waiting:{ids[2]}` goes on, --look looks further"
+    assert bounded.err == f"streamq: 3 tasks were looked at, and no such found; {goes_on}\n"
+    first = streamq("tasks", "--limit", "2", "--json")
+    place = f"waiting:{ids[1]}"
+    assert first.err == f"streamq: there are more than these 2; --limit shows more, `--after {place}` goes on\n"
+    rest = streamq("tasks", "--after", place, "--json")
+    assert [line["id"] for line in first.lines + rest.lines] == ids
+    assert rest.err == ""
+    refused = streamq("tasks", "--after", "here")
+    assert (refused.status, refused.err.splitlines()[0]) == (
+        2,
+        "streamq: error: --after: 'here' is no place in a list of tasks",
+    )
+
+
 def test_tasks_on_a_terminal_is_a_table(streamq: Program, seed: Seed) -> None:
     """With colours for states, and without where NO_COLOR is set; hostile text stays harmless."""
     seed.dead(args='{"source": "\\u001b[2J"}')

@@ -56,6 +56,7 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "mend": lambda bench: bench.run.mend("orphaned-entries", bench.send("d")),
     "open": lambda bench: bench.run.open(),
     "park": _park,
+    "parked": lambda bench: (bench.park("w1-a", bench.held(), "release"), bench.run.parked(10)),
     "pause": lambda bench: bench.run.pause(paused=True),
     "purge": lambda bench: bench.run.purge("d", "-", 2**53, "ana"),
     "quarantine": lambda bench: bench.run.quarantine("q-a"),

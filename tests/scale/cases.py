@@ -336,7 +336,7 @@ def page_of(*states: browse.State) -> Case:
         parked(bench, consumer, 150)
         bench.send(*"d" * 300)
         bench.send(*[f"d;+{HOUR};;"] * 300)
-        return lambda: list(islice(listing.tasks(bench.run, listing.Wanted(states)), 100))
+        return lambda: list(islice(listing.Tasks(bench.run, listing.Wanted(states)), 100))
 
     return case
 

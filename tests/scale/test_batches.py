@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamq import held, listing
+from streamq import held, listing, walk
 from streamq.keys import GROUP
 from streamq.transitions import SWEEP_MOST
 from streamq.worker.drain import LOOKED, Drain
@@ -112,20 +112,20 @@ def test_a_purge_of_scheduled_tasks_finds_each_in_its_set(bench: Bench) -> None:
 
 def test_waiting_tasks_are_listed_from_where_they_begin(bench: Bench) -> None:
     """Behind what is parked and what runs, from a time on where one is given; at the first entry where the group was remade."""
-    parked(bench, "w1-a", listing.PAGE)
+    parked(bench, "w1-a", walk.PAGE)
     taken(bench, "w1-a", 5)
     ids = bench.send("d", "d")
     bench.pass_time(2)
     late = bench.send("d")
     wanted = listing.Wanted(("waiting",))
-    assert [each.id for each in listing.tasks(bench.run, wanted)] == ids + late
+    assert [each.id for each in listing.Tasks(bench.run, wanted)] == ids + late
     since = int(late[0][1:].partition("-")[0])
-    assert [each.id for each in listing.tasks(bench.run, listing.Wanted(("waiting",), since_ms=since))] == late
+    assert [each.id for each in listing.Tasks(bench.run, listing.Wanted(("waiting",), since_ms=since))] == late
     bench.destroy_group()
     bench.run.open()
-    assert [each.id for each in listing.tasks(bench.run, wanted)][-3:] == ids + late
+    assert [each.id for each in listing.Tasks(bench.run, wanted)][-3:] == ids + late
     bench.client.xgroup_destroy(bench.keys["default"], GROUP)
-    assert [each.id for each in listing.tasks(bench.run, wanted)][-3:] == ids + late
+    assert [each.id for each in listing.Tasks(bench.run, wanted)][-3:] == ids + late
 
 
 def test_addresses_that_are_due_at_the_same_time_are_all_told(bench: Bench) -> None:

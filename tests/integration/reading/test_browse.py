@@ -64,12 +64,12 @@ def test_a_task_that_runs(seed: Seed) -> None:
 
 
 def test_a_hand_back_counts_no_delivery(seed: Seed) -> None:
-    """What was handed back is retrying, with nothing counted."""
+    """What was handed back before it began waits, with nothing counted."""
     [task_id] = seed.send()
     [task] = seed.take("w1-a", 1)
     seed.park("w1-a", task, "release")
     record = find(seed, task_id)
-    assert (record.state, record.deliveries, record.attempts) == ("retrying", 0, [])
+    assert (record.state, record.deliveries, record.attempts, record.due_ms) == ("waiting", 0, [], None)
 
 
 @pytest.mark.parametrize(("reason", "state"), [("error", "dead"), ("expired", "expired")])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamq import listing
+from streamq import listing, walk
 from streamq.browse import Record, State
 from streamq.listing import Wanted
 from tests.seeds import Seed
@@ -14,7 +14,7 @@ from tests.seeds import Seed
 
 def ids(seed: Seed, wanted: Wanted | None = None) -> dict[str, str]:
     """Id and state of what is listed, in order."""
-    return {record.id: record.state for record in listing.tasks(seed.run, wanted or Wanted())}
+    return {record.id: record.state for record in listing.Tasks(seed.run, wanted or Wanted())}
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_since_means_the_end_or_else_the_sending(seed: Seed) -> None:
     """A task that was sent before and ended after counts as one of that time."""
     early, late = seed.send(2)
     seed.run.cancel(late, "me")
-    [cancelled] = listing.tasks(seed.run, Wanted(("cancelled",)))
+    [cancelled] = listing.Tasks(seed.run, Wanted(("cancelled",)))
     assert cancelled.ended_ms is not None
     assert list(ids(seed, Wanted(since_ms=cancelled.ended_ms + 1))) == []
     sent_ms = int(early[1:].partition("-")[0])
@@ -88,7 +88,7 @@ def test_since_means_the_end_or_else_the_sending(seed: Seed) -> None:
 
 def test_a_long_list_is_read_in_pages(seed: Seed) -> None:
     """More than two pages of each kind, and nothing is missing or twice."""
-    many = 2 * listing.PAGE + 7
+    many = 2 * walk.PAGE + 7
     held = seed.send(many)
     assert len(seed.take("w1-a", many)) == many
     scheduled = seed.send(many, "h;+60000;;") + seed.send(3, "l;+1;;")
@@ -103,7 +103,7 @@ def test_a_list_reads_no_more_than_is_asked_for(seed: Seed) -> None:
     """The first task of a long list costs one page."""
     seed.send(1000, "h")
     seed.client.config_resetstat()
-    next(listing.tasks(seed.run, Wanted(("waiting",))))
+    next(listing.Tasks(seed.run, Wanted(("waiting",))))
     calls = seed.client.info("commandstats")
     assert calls["cmdstat_xrange"]["calls"] == 1
 
@@ -113,7 +113,7 @@ def test_rows_of_the_catalogue_tell_more_and_last_longer(seed: Seed) -> None:
     [finished, running] = seed.send(2)
     seed.finish("w1-a", seed.take("w1-a", 1))
     seed.take("w1-a", 1)
-    [line] = listing.tasks(seed.run, Wanted(("finished",)))
+    [line] = listing.Tasks(seed.run, Wanted(("finished",)))
     row = {"state": "finished", "task": "image", "ended_ms": (line.ended_ms or 0) - 5}
 
     def rows() -> Iterator[Record]:
@@ -121,7 +121,7 @@ def test_rows_of_the_catalogue_tell_more_and_last_longer(seed: Seed) -> None:
         yield Record(id=running, **row)  # type: ignore[arg-type]
         yield Record(id="d5-5", task="image", state="finished", ended_ms=7)
 
-    listed = list(listing.tasks(seed.run, Wanted(("finished",)), rows))
+    listed = list(listing.Tasks(seed.run, Wanted(("finished",)), rows))
     assert [(record.id, record.args, record.ended_ms) for record in listed] == [
         (finished, {"source": "a.jpg"}, line.ended_ms),
         ("d5-5", None, 7),

@@ -38,7 +38,10 @@ def test_a_queue_that_was_never_used_is_all_zeros(seed: Seed) -> None:
 
 
 def test_each_task_is_counted_where_it_is(seed: Seed) -> None:
-    """Waiting by priority, scheduled, running, retrying and dead, from the states that transitions leave."""
+    """Waiting by priority, scheduled, running, retrying and dead, from the states that transitions leave.
+
+    What was handed back before it began waits.
+    """
     seed.send(2, "h")
     seed.send(3)
     seed.send(4, "l")
@@ -52,8 +55,8 @@ def test_each_task_is_counted_where_it_is(seed: Seed) -> None:
     seed.run.claim("stuck", [(suspect.address, "w1-a", suspect.count)])
     seed.run.pause(paused=True)
     figures = read(seed)
-    assert figures.waiting == Waiting(high=0, default=0, low=3)
-    assert (figures.scheduled, figures.running, figures.retrying, figures.dead) == (5, 1, 3, 1)
+    assert figures.waiting == Waiting(high=0, default=1, low=3)
+    assert (figures.scheduled, figures.running, figures.retrying, figures.dead) == (5, 1, 2, 1)
     assert (figures.sent_total, figures.finished_total, figures.dead_total, figures.failed_total) == (14, 1, 1, 3)
     assert (figures.retried_total, figures.reaped_total) == (1, 1)
     assert figures.paused is True

@@ -7,6 +7,7 @@ rights.py     the commands that a queue needs, and whether the user may use them
 directory.py  the data directory of the embedded server
 workers.py    who works, who was lost, which tasks hang
 consumers.py  the consumer group, and who is in it without being a worker
+ids.py        the ids that its streams give
 queue.py      entries, counts and figures
 survey.py     looks over what a queue holds, in slices
 mend.py       mends what is safe to mend

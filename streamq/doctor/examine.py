@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamq import stats
-from streamq.doctor import backend, queue, rights, server, survey, workers
+from streamq.doctor import backend, ids, queue, rights, server, survey, workers
 from streamq.doctor.consumers import Group
 from streamq.doctor.mend import mend
 from streamq.errors import ServerUnusable
@@ -82,4 +82,5 @@ def _of_queue(
     subjects["missing-groups"] = group.missing
     yield from workers.examine(transitions, figures, lease_ms, seen.found.get("unknown-tasks", []))
     yield from group.findings(figures)
+    yield from ids.examine(transitions, figures.now_ms)
     yield from queue.examine(transitions, figures, seen, settings.queue.max_size)

@@ -87,7 +87,7 @@ OF_PROGRAM: Final = frozenset(
     (
         *("EVAL", "EVALSHA", "EXISTS", "HGET", "HGETALL", "HMGET", "HSCAN", "INFO", "SADD", "SCRIPT LOAD", "SISMEMBER"),
         *("SMEMBERS", "TIME", "XINFO CONSUMERS", "XINFO GROUPS", "XINFO STREAM", "XPENDING", "XRANGE", "XREAD", "XREADGROUP"),
-        *("XREVRANGE", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE"),
+        *("XREVRANGE", "ZCOUNT", "ZMSCORE", "ZRANGE"),
     )
 )
 #: What it sends and can do without: a server that refuses these tells less of itself.

@@ -77,6 +77,7 @@ def examine(link: Link) -> Iterator[Finding]:
     yield _durability(facts, told)
     yield _persistence(told)
     yield _eviction(facts)
+    yield _evicted(told)
     yield _memory(facts)
     yield _replication(told)
     yield _min_replicas(told)
@@ -144,6 +145,18 @@ def _eviction(facts: Facts) -> Finding:
     when = "" if facts.max_memory_bytes else " (it has no limit now; the day it gets one it begins)"
     what = f"when its memory is full the server deletes keys, tasks among them: {facts.eviction}{when}"
     return finding("eviction", "fault", what, _set("maxmemory-policy noeviction"))
+
+
+def _evicted(told: Told) -> Finding:
+    """Whether the server has already thrown keys away, whatever its policy is now."""
+    evicted = told.number("evicted_keys")
+    if evicted is None:
+        return finding("evicted", "note", "the server does not tell whether it has evicted keys", _INFO)
+    if not evicted:
+        return finding("evicted", "ok", "no key has been evicted since the server started")
+    what = f"{many(evicted, 'key was', 'keys were')} evicted for want of memory since the server started: tasks may be lost"
+    mend = "see that `eviction` is ok, then send again what is missing; CONFIG RESETSTAT on the server ends this warning"
+    return finding("evicted", "warning", what, mend)
 
 
 def _memory(facts: Facts) -> Finding:

@@ -95,6 +95,13 @@ def _parts(transitions: Transitions) -> Iterator[Part]:
         yield Part(what)
 
 
+def last_of(transitions: Transitions, name: str) -> tuple[int, int]:
+    """The last id that a stream has given, in its two parts; (0, 0): there is no such stream."""
+    told = _pairs(_asked(transitions, "XINFO", "STREAM", transitions.keys[name]) or [])
+    ms, _, number = told.get("last-generated-id", b"0-0").partition(b"-")
+    return int(ms), int(number)
+
+
 def group_of(transitions: Transitions, letter: str) -> str | None:
     """The last entry that the group of a stream was given; None: there is no such group."""
     for group in _asked(transitions, "XINFO", "GROUPS", transitions.keys.stream(letter)) or []:

@@ -22,7 +22,7 @@ from tests.workshop import Workshop
 ROOT = Path(__file__).parents[3]
 PACKAGE = Path(str(resources.files("streamq")))
 #: Sent by the embedded server's keeper, the login of redis-py's dialling and `bench`, which no queue on a given server needs.
-OF_OTHERS = {"AUTH", "EXPIRE", "SELECT", "SHUTDOWN", "SREM", "UNLINK"}
+OF_OTHERS = {"AUTH", "EXPIRE", "SELECT", "SET", "SHUTDOWN", "SREM", "UNLINK"}
 FULL = ("--appendonly", "yes", "--appendfsync", "always")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamq.doctor.server import clock
+from streamq.doctor.server import ask, clock
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
 from streamq.server.reply import CannotPersist
@@ -194,8 +195,24 @@ def test_a_server_that_hides_itself_is_noted(serve: Serve, tmp_path: Path) -> No
     assert found.worse.keys() == {"rights"}
     assert found.findings["rights"]["subjects"] == ["INFO"]
     hidden = {name for name, each in found.findings.items() if "does not tell" in each["what"]}
-    assert hidden == {"durability", "persistence", "memory", "min-replicas", "eviction", "replication"}
+    assert hidden == {"durability", "persistence", "memory", "min-replicas", "eviction", "evicted", "replication"}
     assert {found.level(name) for name in hidden} == {"note"}
     assert "secret" not in str(found)
     owner.call("ACL", "SETUSER", "queue", "+info")
     assert run_doctor(tmp_path, "--url", f"redis://queue:secret@127.0.0.1:{port}").worse == {}
+
+
+def test_keys_that_were_evicted_are_told_also_when_the_policy_is_sound_again(at: At) -> None:
+    """What was lost stays lost, and no setting shows it."""
+    link, doctor = at(*SOUND, "--maxmemory-policy", "allkeys-lru")
+    assert doctor().level("evicted") == "ok"
+    with contextlib.closing(link):
+        link.call("CONFIG", "SET", "maxmemory", (ask(link).number("used_memory") or 0) + 500_000)
+        link.batch([("SET", f"key {n}", bytes(10_000)) for n in range(100)])
+        link.call("CONFIG", "SET", "maxmemory", 0)
+        link.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        found = doctor()
+        assert found.worse.keys() == {"evicted"}
+        assert "evicted for want of memory since the server started: tasks may be lost" in found.worse["evicted"]
+        link.call("CONFIG", "RESETSTAT")
+        assert doctor().level("evicted") == "ok"

@@ -27,7 +27,7 @@ from streamq.signature import encode_hook
 from streamq.task import AsyncTask, Task, bind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
@@ -188,7 +188,8 @@ class App:
 
         Raises:
             InvalidTask: one of the tasks cannot be prepared.
-            QueueFull, Unconfirmed, ServerError: as `Task.enqueue`; `ids` of the error are those that had been accepted.
+            QueueFull, Unconfirmed, ServerError: as `Task.enqueue`; `ids` of the error are those that had been accepted. Of any
+                other exception, `KeyboardInterrupt` among them, a note tells how many that were, and which.
         """
         return list(map(self._job, self.queue.send_many(tasks, on_full=on_full, timeout=timeout)))
 
@@ -200,10 +201,7 @@ class App:
         timeout: Duration | None = None,  # noqa: ASYNC109
     ) -> list[Job[R]]:
         """Send many prepared tasks from a coroutine; as `enqueue_many`. Cancelled, it sends no more than is under way."""
-
-        def send(*, stop: threading.Event) -> list[Sent]:
-            return self.queue.send_many(_until(stop, tasks), on_full=on_full, timeout=timeout, stop=stop)
-
+        send = functools.partial(self.queue.send_many, tasks, on_full=on_full, timeout=timeout)
         return list(map(self._job, await _in_thread(send)))
 
     def send(self, task: str, /, **args: Any) -> Job[Any]:
@@ -294,16 +292,8 @@ class _Decorator:
     def __call__(self, function: Callable[..., Any], /) -> Any: ...
 
 
-def _until(stop: threading.Event, tasks: Iterable[T]) -> Iterator[T]:
-    """What there is until the event is set."""
-    for task in tasks:
-        if stop.is_set():
-            return
-        yield task
-
-
 async def _in_thread(send: Callable[..., T]) -> T:
-    """Send in a thread; a coroutine that is cancelled ends the waiting there too."""
+    """Send in a thread; a coroutine that is cancelled stops it there too."""
     with process.unforked:
         import asyncio
 

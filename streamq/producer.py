@@ -79,6 +79,8 @@ class Producer:
         self.number = 0
         #: The server has been told that there is a queue of this name.
         self.named = False
+        #: Tasks of which the caller has not been told yet: interrupted now, nobody knows what became of them.
+        self.under_way = 0
 
     def announce(self) -> None:
         """Tell the server that there is a queue of this name."""
@@ -97,7 +99,7 @@ class Producer:
         Args:
             tasks: the tasks; read as they are sent.
             full: what to do when the queue is full.
-            stop: ends all waiting when it is set.
+            stop: when it is set, nothing more is read, sent or waited for; what is under way is told of.
             ahead: read the next tasks while the server is busy with those before, of which is told the later.
 
         Raises:
@@ -105,16 +107,16 @@ class Producer:
             Unconfirmed: it is not known whether the next tasks were accepted.
             ServerError: the server is away, or cannot take tasks.
         """
+        chunks = _chunks(tasks, stop)
         stop = stop or threading.Event()
-        chunks = _chunks(tasks)
         chunk = next(chunks, None)
-        while chunk:
+        while chunk and not stop.is_set():
             sending = _Send(self, chunk, full.bound)
             following, failed = None, None
             if ahead:
                 try:
                     following = next(chunks, None)
-                except Exception as error:  # noqa: BLE001 - whatever gives the tasks may fail; raised when all that was sent is told
+                except BaseException as error:  # noqa: BLE001 - a task that cannot be made, or Ctrl-C: raised when all is told
                     failed = error
             yield from self._accepted(sending, full, stop)
             if failed:
@@ -130,6 +132,16 @@ class Producer:
         """
         return self._end(_Send(self, tasks, bound), stop)
 
+    def insist(self, task: Prepared[Any], full: Full, *, stop: threading.Event | None = None) -> Sent:
+        """Send one task, and wait for room where there is none.
+
+        Raises:
+            QueueFull: there was no room, and no waiting for it, or not any more.
+            Unconfirmed, ServerError: as `add`.
+        """
+        [[sent]] = self._accepted(_Send(self, (task,), full.bound), full, stop or threading.Event())
+        return sent
+
     def _accepted(self, sending: _Send, full: Full, stop: threading.Event) -> Iterator[list[Sent]]:
         """What is accepted of a chunk that is under way, until all of it is."""
         rest, room = sending.tasks, Room(self.transitions, full, self.wait, stop)
@@ -139,7 +151,8 @@ class Producer:
             if accepted:
                 room.found()
                 yield accepted
-            elif rest:
+            self.under_way = 0
+            if rest and not accepted:
                 room.wait()
             if not rest:
                 return
@@ -169,6 +182,7 @@ class _Send:
         if producer.pid != process.pid:
             producer.renew()
         producer.number += 1
+        producer.under_way = len(tasks)
         self.tasks = tasks
         #: It was sent, and its reply was not seen.
         self.lost = False
@@ -279,10 +293,13 @@ class Lanes:
                 lane.link.close()
 
 
-def _chunks(tasks: Iterable[Prepared[Any]]) -> Iterator[list[Prepared[Any]]]:
+def _chunks(tasks: Iterable[Prepared[Any]], stop: threading.Event | None) -> Iterator[list[Prepared[Any]]]:
+    """The tasks, as many together as one call takes, until the event is set."""
     chunk: list[Prepared[Any]] = []
     size = 0
     for task in tasks:
+        if stop is not None and stop.is_set():
+            return
         size += len(task.args)
         if size > CHUNK_BYTES and chunk:
             yield chunk

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from streamq.config import Settings
     from streamq.prepared import Prepared
+    from streamq.producer import Producer
     from streamq.transitions import Transitions
 
     Duration = float | str | timedelta
@@ -91,8 +92,7 @@ class Queue:
             accepted = lane.add((task,), self._full.bound, stop=stop)
             if accepted:
                 return accepted[0]
-            [[sent]] = lane.send((task,), self._when_full(on_full, timeout), stop=stop)
-            return sent
+            return lane.insist(task, self._when_full(on_full, timeout), stop=stop)
         finally:
             self._lanes.give(lane)
 
@@ -110,22 +110,24 @@ class Queue:
             tasks: the tasks; read as they are sent.
             on_full: `block` or `reject`; None: as the configuration says.
             timeout: how long to wait in all for room in a full queue; None: without end.
-            stop: ends all waiting when it is set.
+            stop: when it is set, nothing more is read, sent or waited for.
 
         Raises:
             QueueFull, Unconfirmed, ServerError: as `send`; `ids` of the error are those of the tasks that had been accepted.
+                Of any other exception a note tells how many that were, and which.
         """
         sent: list[Sent] = []
-        try:
-            for accepted in self._send(tasks, self._when_full(on_full, timeout), stop, ahead=True):
-                sent += accepted
-        except (QueueFull, ServerError) as error:
-            error.ids = [each.id for each in sent]
-            raise
-        except Exception as error:
-            if sent:  # what gave the tasks has failed
-                error.add_note(f"{len(sent)} tasks had been accepted before: {sent[0].id} to {sent[-1].id}")
-            raise
+        with self._lane() as lane:
+            try:
+                for accepted in lane.send(tasks, self._when_full(on_full, timeout), stop=stop, ahead=True):
+                    sent += accepted
+            except (QueueFull, ServerError) as error:
+                error.ids = [each.id for each in sent]
+                raise
+            except BaseException as error:
+                if sent:  # what gave the tasks has failed, or was interrupted
+                    error.add_note(f"{len(sent)} tasks had been accepted before: {sent[0].id} to {sent[-1].id}")
+                raise
         return sent
 
     def send_each(
@@ -140,17 +142,9 @@ class Queue:
 
         Arguments and errors are those of `send_many`.
         """
-        for accepted in self._send(tasks, self._when_full(on_full, timeout), stop, ahead=False):
-            yield from accepted
-
-    def _send(
-        self, tasks: Iterable[Prepared[Any]], full: Full, stop: threading.Event | None, *, ahead: bool
-    ) -> Iterator[list[Sent]]:
-        lane = self._lanes.take()
-        try:
-            yield from lane.send(tasks, full, stop=stop, ahead=ahead)
-        finally:
-            self._lanes.give(lane)
+        with self._lane() as lane:
+            for accepted in lane.send(tasks, self._when_full(on_full, timeout), stop=stop):
+                yield from accepted
 
     # Tasks by id
 
@@ -245,9 +239,20 @@ class Queue:
     @contextlib.contextmanager
     def transitions(self) -> Iterator[Transitions]:
         """The transitions of the queue over a connection that is the caller's alone meanwhile."""
-        lane = self._lanes.take()
-        try:
+        with self._lane() as lane:
             yield lane.transitions
+
+    @contextlib.contextmanager
+    def _lane(self) -> Iterator[Producer]:
+        """A lane that is the caller's alone meanwhile; interrupted, it says what is not known of the tasks under way."""
+        lane = self._lanes.take()
+        lane.under_way = 0
+        try:
+            yield lane
+        except KeyboardInterrupt as interrupt:
+            if lane.under_way:
+                interrupt.add_note(f"{lane.under_way} more may have been accepted, or not: the reply was not waited for")
+            raise
         finally:
             self._lanes.give(lane)
 

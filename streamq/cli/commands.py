@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from streamq.cli import INTERRUPTED, options
-from streamq.cli.render import report, silence
+from streamq.cli.render import note, report, silence
 from streamq.cli.state import State
 from streamq.errors import ConfigError, StreamqError
 
@@ -137,8 +137,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         status = _invoke(list(sys.argv[1:] if arguments is None else arguments), state)
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         status = INTERRUPTED
+        for told in getattr(interrupt, "__notes__", ()):
+            note(told)
     except Exception as error:  # noqa: BLE001 - the border of the program: whatever it is becomes a line and a status
         status = _failed(error, debug=state.debug)
     if status == INTERRUPTED and sys.stderr.isatty():

@@ -2,20 +2,24 @@
 
 Tasks go out in bulk as they are found; of those that were sent no more is kept than their ids, and these only where they are
 waited for. What was refused is told and counted, and stops nothing; nor does a reader of stdout that goes, as `head` does.
+A Ctrl-C stops it, and what is under way then is told of too: the number of tasks that were accepted is right.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from streamq import browse
+from streamq.cli.interrupt import Interrupt
 from streamq.cli.progress import Progress
 from streamq.cli.render import compact, note, report
 from streamq.cli.sources import Refused
 from streamq.cli.task import line_of
+from streamq.errors import QueueFull, ServerUnreachable, Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,6 +57,8 @@ class Sending:
         self._ids: dict[str, None] = {}
         self._listed: list[str] = []
         self._sent = self._known = self._refused = 0
+        self._interrupt = Interrupt()
+        self._began = time.localtime()
         self._progress = Progress("sending", shown=not (self._out.json and self._out.on_terminal))
 
     def run(self, bursts: Iterable[Iterable[Item | Refused]]) -> int:
@@ -61,15 +67,23 @@ class Sending:
         Raises:
             QueueFull: there was no room, and no waiting for it.
             ServerError: the server is away, or cannot take tasks.
+            KeyboardInterrupt: it was interrupted; what was sent before has been told.
         """
         if not self._dry_run:
             self._out.outlive_reader()
         try:
-            with self._progress:
-                for burst in bursts:
+            with self._progress, self._interrupt as interrupt:
+                for burst in interrupt.reading(bursts):
                     self._send(burst)
+        except (QueueFull, ServerUnreachable, Unconfirmed) as error:
+            if not self._interrupt.asked:
+                raise
+            if isinstance(error, Unconfirmed):  # else it is what was waited for when all waiting ended
+                note(error.what)
         finally:
             self._conclude()
+        if self._interrupt.asked:
+            raise KeyboardInterrupt
         self._look_for_workers()
         failed = self._follow(self._wait) if self._wait else 0
         self._out.flush()
@@ -81,13 +95,13 @@ class Sending:
             for _ in tasks:
                 self._tell(self._unsent.popleft(), None)
             return
-        for sent in self._state.queue().send_each(tasks, on_full=self._on_full):
+        for sent in self._state.queue().send_each(tasks, on_full=self._on_full, stop=self._interrupt.stop):
             self._tell(self._unsent.popleft(), sent)
         self._out.flush()
 
     def _tasks(self, burst: Iterable[Item | Refused]) -> Iterator[Prepared[Any]]:
         """The tasks of a burst, as they are to be sent; the others are told of."""
-        for each in burst:
+        for each in self._interrupt.reading(burst):
             if isinstance(each, Refused):
                 self._refuse(each)
             else:
@@ -137,7 +151,11 @@ class Sending:
         verb = "would send" if self._dry_run else "sent"
         known = f", {self._known:,} had been sent before and have not ended (--unique)" if self._known else ""
         refused = f", {self._refused:,} refused" if self._refused else ""
-        note(f"{verb} {_tasks(self._sent)}{known}{refused}")
+        interrupted = "interrupted: " if self._interrupt.asked else ""
+        note(f"{interrupted}{verb} {_tasks(self._sent)}{known}{refused}")
+        if interrupted and self._sent and not self._dry_run:
+            began = time.strftime("%Y-%m-%dT%H:%M:%S", self._began)
+            report(None, f"`streamq tasks --since {began}` lists them, `streamq task cancel ID…` takes them back")
 
     def _look_for_workers(self) -> None:
         """Say how to start a worker where there is none: nothing would happen to what was sent."""

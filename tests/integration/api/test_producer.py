@@ -23,6 +23,8 @@ from tests.integration.api.conftest import MakeApp, settings, stored
 from tests.proxy import Proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import redis
 
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1 << 32)
@@ -170,7 +172,7 @@ def test_a_sender_that_waits_for_room_goes_on_when_tasks_end(make_app: MakeApp, 
     assert seen == set(range(100))
 
 
-def test_waiting_for_room_ends_when_asked(make_app: MakeApp) -> None:
+def test_waiting_for_room_ends_when_asked(make_app: MakeApp, client: redis.Redis) -> None:
     """By a time limit, or from outside."""
     app = make_app(queue__max_size=1)
     app.queue.send(numbered(0))
@@ -187,9 +189,28 @@ def test_waiting_for_room_ends_when_asked(make_app: MakeApp) -> None:
 
     sender = threading.Thread(target=send)
     sender.start()
+    wait_until(lambda: any("b" in each["flags"] for each in client.client_list()), "it waits for room")
     stop.set()
     sender.join()
     assert [error.ids for error in failed] == [[]]
+
+
+def test_a_bulk_that_is_stopped_reads_and_sends_no_more(app: App, client: redis.Redis, keys: Keys) -> None:
+    """What had been sent is told of; what was read and not sent is not sent."""
+    stop = threading.Event()
+    read = []
+
+    def tasks() -> Iterator[Prepared[Any]]:
+        for n in range(3 * CHUNK_TASKS):
+            if n == CHUNK_TASKS + 5:
+                stop.set()
+            read.append(n)
+            yield numbered(n)
+
+    sent = app.queue.send_many(tasks(), stop=stop)
+    assert len(read) == CHUNK_TASKS + 6
+    assert [each.id for each in sent] == [task_id for task_id, _ in stored(client, keys)]
+    assert numbers(client, keys) == list(range(CHUNK_TASKS))
 
 
 def test_a_unique_key_gives_the_task_that_holds_it(app: App, client: redis.Redis, keys: Keys) -> None:

@@ -127,9 +127,10 @@ def _somewhere(folder: Path, data: Path) -> Iterator[None]:
     kept = dict(os.environ)
     os.chdir(folder)
     os.environ |= {"STREAMQ_DATA": str(data), "STREAMQ_QUEUE": "fuzzed", "STREAMQ_SERVER__WAIT": "0s"}
-    stdin, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(b""))
+    stdin = sys.stdin
     try:
-        yield
+        with Path(os.devnull).open(encoding="utf-8") as sys.stdin:  # a descriptor, as every stdin has one
+            yield
     finally:
         sys.stdin = stdin
         os.chdir(before)
@@ -167,6 +168,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @example(line=["produce", "--steps", "[" * 5000])
 @example(line=["produce", "--task", "t\udc80", "--args", '{"a":"\udc80"}'])
 @example(line=["produce", "a\0b"])
+@example(line=["produce", "-"])
 @example(line=["produce", "--file", "a\0b"])
 @example(line=["produce", "--task", "t", "--at", "9999-12-31T23:59:59"])
 @example(line=["produce", "--task", "t", "--delay", "9" * 400])

@@ -56,6 +56,9 @@ _FORBIDDEN = ("NOPERM ", "The user executing the script ", "ERR The user executi
 
 _LOGIN = "check user name and password in the URL (redis://USER:PASSWORD@HOST:PORT)"
 _NO_LOGIN = "leave the password out of the URL"
+# What a server says that names rights: Redis 6.2 names neither user nor command, 7.0 the command.
+_COMMAND = re.compile(r"(?:User (\S+)|user) has no permissions to run the '([^']+)' command")
+_KEY = re.compile(r"access (?:a|the|one|at least one)\b.*\bkeys?\b")
 _RIGHTS = "`streamq doctor` names the commands that it lacks; its keys are ~streamq:*"
 _CLUSTER = "give the URL of a server that is not part of a cluster"
 _OLD = "use Redis 6.2 or newer, or Valkey"
@@ -89,6 +92,17 @@ _MEANINGS: tuple[tuple[str, type[ServerError], str, str | None], ...] = (
 )
 
 
+def _grant(text: str) -> str:
+    """How to give a user the right that a server has told to be missing."""
+    command = _COMMAND.search(text)
+    if command:
+        grant = f"`ACL SETUSER {command[1] or 'NAME'} +{command[2]}` on the server grants it"
+        return f"{grant}; `streamq doctor` names all that is missing"
+    if _KEY.search(text):
+        return "`ACL SETUSER NAME ~streamq:*` on the server grants all keys of streamq; `streamq doctor` names what else it lacks"
+    return _RIGHTS
+
+
 def error_of(text: str) -> StreamqError:
     """The error that an error reply stands for.
 
@@ -99,5 +113,5 @@ def error_of(text: str) -> StreamqError:
     text = _WRAPPED.sub("", text)
     for beginning, kind, what, hint in _MEANINGS:
         if text.startswith(beginning):
-            return kind(f"{what} ({text})", hint=hint)
+            return kind(f"{what} ({text})", hint=_grant(text) if kind is Forbidden else hint)
     return ReplyError(text)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
+from streamq.errors import ServerUnreachable, ServerUnusable
 from streamq.server.connect import Link
 from streamq.server.endpoint import Endpoint
-from streamq.server.reply import CannotPersist, Forbidden, MemoryFull, NotWritable, ReplyError, ReplyLost, error_of
+from streamq.server.reply import CannotPersist, Forbidden, MemoryFull, NotWritable, ReplyError, ReplyLost
 from streamq.server.resp import pack
 from tests.conftest import wait_until
 from tests.integration.server.servers import Serve, in_child, kill_server, limited
@@ -297,34 +297,3 @@ def test_a_refused_login_says_what_is_wrong(serve: Serve, options: tuple[str, ..
         link.call("PING")
     assert "wrong" not in caught.value.what
     assert caught.value.hint is not None
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("LOADING server is loading the dataset in memory", ServerUnreachable),
-        ("MASTERDOWN Link with MASTER is down", ServerUnreachable),
-        ("CLUSTERDOWN Hash slot not served", ServerUnreachable),
-        ("ERR max number of clients reached", ServerUnreachable),
-        ("MOVED 3999 127.0.0.1:6381", ServerUnusable),
-        ("DENIED Redis is running in protected mode", ServerUnusable),
-        ("ERR unknown command 'XAUTOCLAIM', with args beginning with: ", ServerUnusable),
-        ("ERR SELECT is not allowed in cluster mode", ServerUnusable),
-        ("UNBLOCKED the stream key no longer exists", ReplyError),
-        ("BUSYGROUP Consumer Group name already exists", ReplyError),
-        ("BUSYKEY Target key name already exists.", ReplyError),
-    ],
-)
-def test_error_replies_are_told_apart_by_what_can_be_done(text: str, kind: type[ServerError]) -> None:
-    """Wait, give up, or let the caller judge."""
-    assert type(error_of(text)) is kind
-
-
-def test_the_error_inside_a_script_of_an_old_server_is_unwrapped() -> None:
-    """Redis 6.2 puts the script's name before the error of a command in it."""
-    where = f"ERR Error running script (call to f_{'0' * 40}): @user_script:1:"
-    wrapped = error_of(f"{where} @user_script: 1: -OOM command not allowed when used memory > 'maxmemory'.")
-    assert type(wrapped) is MemoryFull
-    inner = error_of(f"{where} WRONGTYPE Operation against a key")
-    assert isinstance(inner, ReplyError)
-    assert inner.code == "WRONGTYPE"

@@ -17,7 +17,7 @@ _ONE_BY_ONE = frozenset(
 )
 #: What these do is seen by the commands that they send.
 _SCRIPTS = frozenset(("evalsha", "eval"))
-#: Hashes and sets that are as large as the fleet, the counters, or the number of queues or of names of tasks, and may be read whole.
+#: Hashes and sets that are as large as the fleet, the counters, or the number of queues or of names, and may be read whole.
 _WHOLE = (":fleet", ":running", ":limits", ":stats", "streamq:queues")
 #: The zset of the fleet.
 _FLEET = ":workers"

@@ -95,7 +95,7 @@ def test_without_their_supervisor_children_end_at_once(shop: Workshop) -> None:
     child.suspend()
     first.signal(signal.SIGKILL)
     first.ended()
-    wait_until(lambda: not shop.left, "its children have ended", 5)
+    wait_until(lambda: not shop.left, "its children have ended", HANG)
     shop.open()
     shop.start("w2", processes=2)
     shop.happened("end", 2)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
 import msgspec
@@ -25,9 +26,10 @@ from streamq.prepared import Options, Prepared, form_of, prepare, resolve
 from streamq.registry import Registry
 from streamq.signature import encode_hook
 from streamq.task import AsyncTask, Task, bind
+from streamq.wire import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine
     from datetime import timedelta
     from types import TracebackType
     from typing import Self
@@ -83,7 +85,7 @@ class App:
         settings: a configuration that has been loaded, instead of all others.
 
     Raises:
-        UsageError: the name is no name of a queue.
+        UsageError: the name is no name of a queue, or a path is none.
     """
 
     def __init__(
@@ -97,6 +99,9 @@ class App:
     ) -> None:
         if queue is not None and not is_name(queue):
             raise UsageError(f"{queue!r} is no name of a queue", hint="1 to 64 letters, digits, dots, hyphens and underscores.")
+        for name, path in (("config", config), ("data", data)):
+            if path is not None and not isinstance(path, str | os.PathLike):
+                raise UsageError(f"{name}: expected a path, not {path!r}")
         #: Name of the queue as it was given; None: the configured one.
         self.queue_name = queue
         #: The tasks.
@@ -228,6 +233,8 @@ class App:
         Raises:
             InvalidTask, QueueFull, Unconfirmed, ServerError: as `enqueue_many`.
         """
+        if not isinstance(calls, Iterable):
+            raise UsageError(f"task {task}: expected the arguments of each call, one after another, not {type(calls).__name__}")
         return self.enqueue_many(self.prepare(task, args, **options) for args in calls)
 
     def prepare(self, task: str, args: Mapping[str, Any], /, **options: Unpack[Options]) -> Prepared[Any]:
@@ -242,7 +249,9 @@ class App:
             InvalidTask: the arguments do not fit, or are no JSON.
             UsageError: an option makes no sense.
         """
-        definition = self.registry.get(task)
+        definition = self.registry.get(check_name(task))
+        if not isinstance(args, Mapping):
+            raise InvalidTask(f"task {task}: the arguments are values by name, not {type(args).__name__}")
         if definition is not None:
             return Prepared(form_of(task, resolve(options)), definition.encode((), args))
         try:

@@ -14,9 +14,9 @@ import msgspec
 
 from streamq import signature as signatures
 from streamq.errors import InvalidTask, StreamqError, UsageError
+from streamq.options import backoff_of, classes, deliveries, timeout_ms
 from streamq.signature import Arguments
-from streamq.units import seconds
-from streamq.wire import ARGS_MOST, DELIVERIES_MOST, Malformed, check_args, check_name
+from streamq.wire import ARGS_MOST, Malformed, check_args, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -90,9 +90,9 @@ class TaskDefinition:
         self.is_async = _is_async(function)
         self.name = check_name(name if name is not None else _name_of(function))
         #: How often it is delivered at most; None: as the task or the configuration says.
-        self.max_deliveries = _limit(retries, max_deliveries)
-        self.backoff = _checked_backoff(backoff)
-        self.retry_on = _classes(retry_on)
+        self.max_deliveries = deliveries(retries, max_deliveries)
+        self.backoff = backoff_of(backoff)
+        self.retry_on = classes(retry_on)
         #: Longest run in ms; None: no limit.
         self.timeout_ms = timeout_ms(timeout)
         self._signature = signatures.read(function)
@@ -274,44 +274,6 @@ def _not_finite(values: Mapping[str, Any]) -> str | None:
         )
     except RecursionError:  # what is nested so deeply is refused for that
         return None
-
-
-def timeout_ms(timeout: Duration | None) -> int | None:
-    """Return a time limit in ms; None where there is none.
-
-    Raises:
-        UsageError: it is no duration, or shorter than 1 ms.
-    """
-    if timeout is None:
-        return None
-    limit = round(seconds(timeout) * 1000)
-    if limit < 1:
-        raise UsageError(f"a time limit is at least 1 ms, not {timeout!r}")
-    return limit
-
-
-def _limit(retries: int | None, max_deliveries: int | None) -> int | None:
-    if retries is not None and max_deliveries is not None:
-        raise UsageError("retries and max_deliveries say the same: give one of them")
-    limit = max_deliveries if retries is None else retries + 1
-    if limit is not None and not 1 <= limit <= DELIVERIES_MOST:
-        name, least = ("max_deliveries", 1) if retries is None else ("retries", 0)
-        raise UsageError(f"{name} is a number of at least {least}, not {limit - 1 + least}")
-    return limit
-
-
-def _checked_backoff(backoff: Backoff | None) -> Backoff | None:
-    if backoff is not None and not callable(getattr(backoff, "delay", None)):
-        raise UsageError(f"{backoff!r} is no backoff", hint="Use streamq.backoff: exponential(), linear() or constant().")
-    return backoff
-
-
-def _classes(retry_on: Any) -> tuple[type[BaseException], ...]:
-    classes: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-    for each in classes:
-        if not (isinstance(each, type) and issubclass(each, BaseException)):
-            raise UsageError(f"retry_on names exception classes, not {each!r}")
-    return classes
 
 
 def _name_of(function: Callable[..., Any]) -> str:

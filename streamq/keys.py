@@ -62,14 +62,14 @@ class Keys:
         return f"{self.prefix}result:{task_id}"
 
 
-def is_id(text: str) -> bool:
-    """Whether a text has the form of a task's id: `d1764000000000-0`."""
-    return _ID.match(text) is not None
+def is_id(text: object) -> bool:
+    """Whether it is a text that has the form of a task's id: `d1764000000000-0`."""
+    return isinstance(text, str) and _ID.match(text) is not None
 
 
-def is_name(text: str) -> bool:
-    """Whether a text may name a queue or a worker."""
-    return _NAME.match(text) is not None
+def is_name(text: object) -> bool:
+    """Whether it is a text that may name a queue or a worker."""
+    return isinstance(text, str) and _NAME.match(text) is not None
 
 
 def sent_ms(task_id: str) -> int:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 
-from streamq.definition import timeout_ms
 from streamq.errors import InvalidTask, UsageError
 from streamq.keys import LETTERS, Priority
+from streamq.options import named, timeout_ms, whole
 from streamq.units import moment, seconds
 from streamq.wire import check_args, entry_fields
 
@@ -88,6 +88,14 @@ class Prepared(msgspec.Struct, Generic[R], frozen=True, gc=False):
         return self.form.priority
 
 
+def not_prepared(task: object) -> InvalidTask:
+    """Return the error of what was to be sent and is no task."""
+    return InvalidTask(
+        f"expected a task that is ready to be sent, not {type(task).__name__}",
+        hint="TASK.prepare(…) and app.prepare(NAME, {…}) make one; TASK.enqueue(…) sends at once.",
+    )
+
+
 @functools.lru_cache(256)
 def form_of(name: str, delivery: Delivery = PLAIN) -> Form:
     """Return what tasks of this name have in common that are sent in this way.
@@ -121,7 +129,9 @@ def resolve(options: Options) -> Delivery:
     """
     if unknown := ", ".join(sorted(options.keys() - Options.__annotations__.keys())):
         raise UsageError(f"a task has no option {unknown}", hint=f"Its options are: {', '.join(Options.__annotations__)}.")
-    priority = options.get("priority") or "default"
+    priority = options.get("priority")
+    if priority is None:
+        priority = "default"
     if priority not in tuple(LETTERS):
         raise UsageError(f"priority: expected one of {', '.join(LETTERS)}, not {priority!r}")
     due, expires = _due(options.get("delay"), options.get("at")), _expires(options.get("expires"))
@@ -130,10 +140,11 @@ def resolve(options: Options) -> Delivery:
     key = options.get("unique")
     if key is not None and not isinstance(key, str):
         raise UsageError(f"unique: expected a text, not {key!r}")
+    limit = whole("max_deliveries", options.get("max_deliveries"))
     head = LETTERS[priority]
     if due or expires or key is not None:
         head = f"{head};{due};{expires};{'u' if key is not None else ''}"
-    return Delivery(priority, head, timeout_ms(options.get("timeout")), options.get("max_deliveries"), key)
+    return Delivery(priority, head, timeout_ms(options.get("timeout")), limit, key)
 
 
 def _due(delay: Duration | None, at: datetime | str | None) -> str:
@@ -141,30 +152,40 @@ def _due(delay: Duration | None, at: datetime | str | None) -> str:
     if delay is not None and at is not None:
         raise UsageError("delay and at say both when the task is due: give one of them")
     if delay is not None:
-        return f"+{ms}" if (ms := round(seconds(delay) * 1000)) else ""
+        return _after("delay", delay)
     if at is None:
         return ""
     if isinstance(at, str) and at.strip().startswith("+"):
-        return _due(at.strip()[1:], None)
-    return _absolute(at)
+        return _after("at", at.strip()[1:])
+    return named("at", _absolute, at)
+
+
+def _after(option: str, delay: Duration) -> str:
+    return f"+{ms}" if (ms := round(named(option, seconds, delay) * 1000)) else ""
 
 
 def _expires(expires: Duration | datetime | None) -> str:
     if expires is None:
         return ""
     if isinstance(expires, datetime):
-        return _absolute(expires)
+        return named("expires", _absolute, expires)
     try:
-        after = round(seconds(expires) * 1000)
+        after = round(named("expires", seconds, expires) * 1000)
     except UsageError:
         if not isinstance(expires, str):
             raise
-        return _absolute(expires)
+        return named("expires", _absolute, expires)
     if after < 1:
         raise InvalidTask("the task would expire before it is sent")
     return f"+{after}"
 
 
-def _absolute(at: datetime | str) -> str:
-    ms = moment(at, int(time.time() * 1000)) if isinstance(at, str) else round(at.timestamp() * 1000)
-    return f"@{max(0, ms)}"
+def _absolute(at: object) -> str:
+    if isinstance(at, str):
+        return f"@{max(0, moment(at, int(time.time() * 1000)))}"
+    try:
+        if isinstance(at, datetime):
+            return f"@{max(0, round(at.timestamp() * 1000))}"
+    except (ValueError, OverflowError, OSError):  # near year 1 or 9999, in local time
+        pass
+    raise UsageError(f"{at!r} is not a point in time", hint="Give a datetime, or a text such as 2027-03-01T08:30 or 18:30.")

@@ -22,6 +22,7 @@ import msgspec
 from streamq import process
 from streamq.errors import ServerError, ServerUnreachable, Unconfirmed
 from streamq.keys import LETTERS, QUEUES
+from streamq.prepared import Prepared, not_prepared
 from streamq.replies import expand_ids
 from streamq.room import Room
 from streamq.server.connect import Link
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from streamq.keys import Keys
-    from streamq.prepared import Form, Prepared
+    from streamq.prepared import Form
     from streamq.room import Full
     from streamq.server.endpoint import Endpoint
 
@@ -298,6 +299,8 @@ def _chunks(tasks: Iterable[Prepared[Any]], stop: threading.Event | None) -> Ite
     chunk: list[Prepared[Any]] = []
     size = 0
     for task in tasks:
+        if type(task) is not Prepared:
+            raise not_prepared(task)
         if stop is not None and stop.is_set():
             return
         size += len(task.args)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamq import process
 from streamq.errors import QueueFull, ServerError, Unconfirmed, UsageError
 from streamq.keys import LETTERS, Keys, is_id, is_name
+from streamq.prepared import Prepared, not_prepared
 from streamq.producer import Lanes, Sent
 from streamq.room import Full
 from streamq.server.endpoint import Endpoint
@@ -24,11 +26,10 @@ from streamq.units import seconds
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
     from streamq.config import Settings
-    from streamq.prepared import Prepared
     from streamq.producer import Producer
     from streamq.transitions import Transitions
 
@@ -83,10 +84,13 @@ class Queue:
             stop: ends all waiting when it is set.
 
         Raises:
+            InvalidTask: it is no task that is ready to be sent.
             QueueFull: the queue is full.
             Unconfirmed: it is not known whether the task was accepted.
             ServerError: the server is away, or cannot take tasks.
         """
+        if type(task) is not Prepared:
+            raise not_prepared(task)
         lane = self._lanes.take()
         try:
             accepted = lane.add((task,), self._full.bound, stop=stop)
@@ -117,6 +121,8 @@ class Queue:
                 Of any other exception a note tells how many that were, and which.
         """
         sent: list[Sent] = []
+        if not isinstance(tasks, Iterable):
+            raise UsageError(f"expected tasks, one after another, not {type(tasks).__name__}")
         with self._lane() as lane:
             try:
                 for accepted in lane.send(tasks, self._when_full(on_full, timeout), stop=stop, ahead=True):
@@ -276,7 +282,7 @@ class Queue:
             return waiting(lambda: call(transitions), self.wait)
 
     def _when_full(self, on_full: str | None, timeout: Duration | None) -> Full:
-        if on_full not in {None, "block", "reject"}:
+        if on_full not in (None, "block", "reject"):
             raise UsageError(f"on_full: expected block or reject, not {on_full!r}")
         wait = self._full.wait if on_full is None else on_full == "block"
         return Full(self._full.bound, wait, None if timeout is None else time.monotonic() + seconds(timeout))

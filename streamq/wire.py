@@ -172,14 +172,16 @@ def entry_fields(
     return [*fields, "args"]
 
 
-def check_name(name: str) -> str:
+def check_name(name: object) -> str:
     """Return the name of a task.
 
     Raises:
-        InvalidTask: it is empty, longer than `NAME_MOST` or holds what cannot be printed.
+        InvalidTask: it is no text, empty, longer than `NAME_MOST` or holds what cannot be printed.
     """
-    if not _is_task_name(name):
-        raise InvalidTask(f"{name[:NAME_MOST]!r} is no name of a task", hint=f"A name has 1 to {NAME_MOST} printable characters.")
+    if not (isinstance(name, str) and _is_task_name(name)):
+        raise InvalidTask(
+            f"{name!r:.{NAME_MOST}} is no name of a task", hint=f"A name has 1 to {NAME_MOST} printable characters."
+        )
     return name
 
 

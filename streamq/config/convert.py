@@ -14,7 +14,7 @@ import msgspec
 
 from streamq import units
 from streamq.config.fields import Field
-from streamq.config.url import mask
+from streamq.config.url import outline
 from streamq.errors import UsageError
 
 _PLAIN = {str: "text", bool: "true or false", list: "a list", dict: "a section of keys"}
@@ -114,8 +114,10 @@ def _read(field: Field, text: str) -> object:
 
 
 def _shown(field: Field, value: object) -> str:
+    if field.written == "url":
+        return outline(value)
     if isinstance(value, str):
-        return repr(mask(value) if field.written == "url" else value)
+        return repr(value)
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else "null" if value is None else repr(value)
 
 

@@ -11,7 +11,7 @@ import re
 #: What stands for a password.
 MASK = "***"
 
-_NAME = r"[^=&#\s]*(?:password|passwd|pwd|passphrase|token|secret|%)[^=&#\s]*"
+_NAME = r"[^=&#\s]*(?:pass|pwd|token|secret|auth|credential|%)[^=&#\s]*"
 _PARAMETER = re.compile(rf"([?&]{_NAME}=)[^&#]*", re.IGNORECASE)
 # Greedy up to the last @, since a password that was not percent-encoded may hold any character.
 _USERINFO = re.compile(r"(:/+)([^:@]*):.*@", re.DOTALL)
@@ -20,6 +20,17 @@ _BARE = re.compile(r"^([^:@\s]*):(?!/)\S*@")
 # In an address of Redis, who stands alone before the @ is likelier a password than a user without one.
 _ALONE = re.compile(r"^((?:rediss?|unix)://)[^:@]+@", re.IGNORECASE)
 
+# Where an address of Redis has a port, a number of a database or a parameter, what is none of these may be a password in the
+# wrong place; what follows # means nothing there. A sentence may go on behind the address.
+_NO_NUMBER = r"(?!\d*[^\w/?#]*(?:[/?#]|$))"
+_MISPLACED = (
+    re.compile(rf"^(rediss?://(?:[^@]*@)?(?:\[[^\]]*\]|[^/?#@:\[]*):){_NO_NUMBER}(?!.*@)[^/?#]+", re.IGNORECASE),
+    re.compile(rf"^(rediss?://[^/?#]*/){_NO_NUMBER}[^?#]+", re.IGNORECASE),
+    re.compile(r"^((?:rediss?|unix)://[^?#]*\?(?:[^#]*&)?)[^=&#]+(?=[&#]|$)", re.IGNORECASE),
+    re.compile(r"^((?:rediss?|unix)://[^#]*#).+", re.IGNORECASE | re.DOTALL),
+)
+_SCHEME = re.compile(r"\s*[a-z][a-z0-9+.-]{0,20}://", re.IGNORECASE)
+
 # In the middle of a text an address ends where a space, a quote or a bracket stands.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>()\[\]{}]+", re.IGNORECASE)
 
@@ -27,7 +38,17 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"'<>()\[\]{}]+", re.IGNORECASE)
 def mask(url: str) -> str:
     """Return an address with its password, in the user part or in a parameter, replaced by `***`; any text may be given."""
     url = _ALONE.sub(rf"\g<1>{MASK}@", _USERINFO.sub(rf"\g<1>\g<2>:{MASK}@", url))
+    for misplaced in _MISPLACED:
+        url = misplaced.sub(rf"\g<1>{MASK}", url)
     return _PARAMETER.sub(rf"\g<1>{MASK}", _BARE.sub(rf"\g<1>:{MASK}@", url))
+
+
+def outline(value: object) -> str:
+    """Return what may be shown of a value that was to be an address and is none: all of it may be a secret, but for a scheme."""
+    if not isinstance(value, str):
+        return f"a value of type {type(value).__name__}"
+    scheme = _SCHEME.match(value)
+    return f"what begins with {scheme[0]!r}" if scheme else "a text without a scheme"
 
 
 def scrub(text: str) -> str:

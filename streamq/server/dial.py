@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 _FORMS = "such as redis://USER:PASSWORD@HOST:6379/0, rediss://HOST:6379 or unix:///run/redis.sock"
+_PARAMETERS = "parameters are those of redis-py, such as ?ssl_ca_certs=FILE; write ? as %3F and & as %26 in a password"
 _PLAIN = "use redis:// for a server without TLS"
 _AUTHORITY = "name its authority with ?ssl_ca_certs=FILE at the end of the URL"
 _NAME = "write the host as the certificate names it"
@@ -129,7 +130,9 @@ def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
             socket_timeout=timeout, socket_connect_timeout=timeout, retry_on_timeout=False, redis_connect_func=_say_nothing
         )
         connection = kind(**options)
-    except (ValueError, TypeError, RedisError) as error:
+    except TypeError:  # it names what may be a password, and a class of redis-py
+        raise UsageError(f"the server's URL {shown} has a parameter that there is not", hint=_PARAMETERS) from None
+    except (ValueError, RedisError) as error:
         raise UsageError(f"the server's URL {shown} cannot be used: {error}", hint=_FORMS) from error
     try:
         connection.connect()

@@ -86,7 +86,7 @@ def leaked(text: str) -> list[str]:
     return [secret for secret in SECRETS if secret in text]
 
 
-@pytest.mark.parametrize("state", ["right", "wrong", "away", "unreadable", "parameter", "scheme"])
+@pytest.mark.parametrize("state", ["right", "wrong", "away", "unreadable", "parameter", "scheme", "alone", "misplaced"])
 def test_no_command_tells_a_password(streamq: Program, serve: Serve, state: str) -> None:
     """With the right one, a wrong one, a server that is away, and URLs that make no sense."""
     port = serve("--requirepass", SECRETS[0]) if state in ("right", "wrong", "parameter") else 1
@@ -98,6 +98,8 @@ def test_no_command_tells_a_password(streamq: Program, serve: Serve, state: str)
             "unreadable": f"redis://user:{SECRETS[0]}/{SECRETS[1]}@127.0.0.1:6379",
             "parameter": f"redis://127.0.0.1:{port}?password={SECRETS[1]}&colour=blue",
             "scheme": f"user:{SECRETS[0]}@127.0.0.1:6379",
+            "alone": SECRETS[0],
+            "misplaced": f"redis://127.0.0.1:{SECRETS[0]}/{SECRETS[1]}?{SECRETS[1]}#{SECRETS[1]}",
         }[state],
         "STREAMQ_CATALOGUE__URL": f"postgresql://user:{SECRETS[2]}@127.0.0.1:1/db?sslpassword={SECRETS[1]}",
         "STREAMQ_SERVER__WAIT": "0s",

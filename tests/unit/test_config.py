@@ -120,7 +120,7 @@ log: 3
 """
     found = faults(project, content, STREAMQ_QUEUE="a b")
     assert found == [
-        "config.yaml:1: server.url: expected a URL, such as redis://localhost:6379/0, or null, not 'nonsense'",
+        "config.yaml:1: server.url: expected a URL, such as redis://localhost:6379/0, or null, not a text without a scheme",
         "config.yaml:3: worker.lease: expected a duration from 1s to 1d, such as 30s or 5m, not 0.5",
         "config.yaml:4: worker.lese: unknown key; did you mean lease?",
         "config.yaml:5: worker.processes: expected a whole number from 1 to 1024, or null, not 'many'",
@@ -282,6 +282,41 @@ def test_no_password_is_shown(password: str) -> None:
         assert hidden not in mask(f"unix:///s.sock?db=1&password={hidden}")
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis://host:geheim",
+        "redis://user:x@host:geheim/0",
+        "rediss://[::1]:geheim",
+        "redis://host:6379/geheim",
+        "redis://host:6379?geheim",
+        "redis://host:6379?db=1&geheim",
+        "redis://host:6379?auth=geheim",
+        "redis://host:6379/0#geheim",
+        "unix:///run/s.sock#geheim",
+    ],
+)
+def test_a_password_in_the_wrong_place_is_hidden(address: str) -> None:
+    """Where a port, a database or a parameter should stand, and there is none."""
+    assert mask(address) == address.replace("geheim", "***").replace(":x@", ":***@")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("geheim", "a text without a scheme"),
+        ("geheim@host:6379", "a text without a scheme"),
+        ("://geheim", "a text without a scheme"),
+        (" redis://:geheim@host", "what begins with ' redis://'"),
+    ],
+)
+def test_what_is_no_address_is_not_shown(given: str, shown: str) -> None:
+    """All of it may be a secret."""
+    with pytest.raises(ConfigError) as refused:
+        load(None, {"server.url": given}, {})
+    assert refused.value.faults == [f"option: server.url: expected a URL, such as redis://localhost:6379/0, or null, not {shown}"]
+
+
 def test_a_password_in_the_middle_of_a_text_is_hidden() -> None:
     """Others than streamq write errors and tracebacks; what stands around the address stays."""
     text = "File 'a.py', line 2\n  connect('redis://u:geheim@h:1/0') and mail a@b; <postgresql://x:geheim@h/db?a=1>"
@@ -303,6 +338,11 @@ def test_what_is_no_password_is_shown() -> None:
     assert mask("sqlite:////var/lib/a.db") == "sqlite:////var/lib/a.db"
     assert mask("redis://user:geheim@host:6379/0?db=1") == "redis://user:***@host:6379/0?db=1"
     assert mask("redis://host:6379/0") == "redis://host:6379/0"
+    assert mask("rediss://[::1]:6379/0?ssl_ca_certs=a.pem") == "rediss://[::1]:6379/0?ssl_ca_certs=a.pem"
+    assert mask("redis://:geheim@host:6379") == "redis://:***@host:6379"
+    assert scrub("redis://host:6379: refused (redis://host:6379/0), redis://host.") == (
+        "redis://host:6379: refused (redis://host:6379/0), redis://host."
+    )
     assert mask("unix:///run/s.sock?password=geheim&db=2") == "unix:///run/s.sock?password=***&db=2"
 
 

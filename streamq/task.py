@@ -65,7 +65,8 @@ class Task(Generic[P, R]):
             InvalidTask: the arguments do not fit the function's signature, or are no JSON.
             QueueFull: the queue is full, and the configuration says not to wait.
             Unconfirmed: it is not known whether the task was accepted.
-            ServerError: the server is away, or cannot take tasks.
+            ServerError: it was not: the server has been away for longer than `server.wait`, cannot serve, or its memory or disk
+                is full, which is not waited for; the hint says what to do.
         """
         return self.app.enqueue(self.prepare(*args, **kwargs))
 

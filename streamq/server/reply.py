@@ -45,7 +45,8 @@ class Forbidden(ServerUnusable):
     """The user of the connection may not run this command, or not on this key (NOPERM)."""
 
 
-#: What keeps a server from taking anything new although it answers: workers wait for the end of it, senders say so.
+#: What keeps a server from taking anything new although it answers. Workers wait for the end of it, since they hold tasks and
+#: make room themselves; senders say so at once: what they send is refused for certain, and a minute seldom mends it.
 FULL = (MemoryFull, CannotPersist)
 
 # Up to Redis 6.2 the error of a command inside a script comes wrapped, its code behind the script's name and line; on all servers
@@ -62,6 +63,10 @@ _KEY = re.compile(r"access (?:a|the|one|at least one)\b.*\bkeys?\b")
 _RIGHTS = "`streamq doctor` names the commands that it lacks; its keys are ~streamq:*"
 _CLUSTER = "give the URL of a server that is not part of a cluster"
 _OLD = "use Redis 6.2 or newer, or Valkey"
+_MEMORY = (
+    "raise its maxmemory, or let workers empty the queue, then send again; queue.max_size makes senders wait before it is full"
+)
+_DISK = "free space on the disk of its data directory, then send again: it takes tasks as soon as it can write"
 
 #: Beginning of the reply, what kind of error it is, what it means, how to mend it.
 _MEANINGS: tuple[tuple[str, type[ServerError], str, str | None], ...] = (
@@ -71,8 +76,8 @@ _MEANINGS: tuple[tuple[str, type[ServerError], str, str | None], ...] = (
     ("CLUSTERDOWN ", ServerUnreachable, "the cluster is down", None),
     ("TRYAGAIN ", ServerUnreachable, "the cluster is moving the queue to another node", None),
     ("ERR max number of clients", ServerUnreachable, "the server has as many clients as it accepts", "raise its maxclients"),
-    ("OOM ", MemoryFull, "the server's memory is full (maxmemory)", "raise its maxmemory, or let workers empty the queue first"),
-    ("MISCONF ", CannotPersist, "the server cannot write to its disk", "free space on the disk of its data directory"),
+    ("OOM ", MemoryFull, "the server's memory is full (maxmemory)", _MEMORY),
+    ("MISCONF ", CannotPersist, "the server cannot write to its disk", _DISK),
     *((told, Forbidden, "the user of the URL may not do what a queue needs", _RIGHTS) for told in _FORBIDDEN),
     ("NOAUTH ", ServerUnusable, "the server wants a password", _LOGIN),
     ("WRONGPASS ", ServerUnusable, "the server refuses user name or password", _LOGIN),

@@ -437,15 +437,16 @@ def test_a_lost_reply_is_asked_for_a_minute_at_most(
 
 
 def test_a_server_whose_memory_is_full_refuses_for_certain(short_dir: Path, keys: Keys) -> None:
-    """Nothing is in doubt then; and when there is memory again, the lane goes on."""
+    """At once, with what to do; nothing is in doubt then, and when there is memory again, the lane goes on."""
     data = short_dir / "data"
     app = App(settings=settings({"server.data": str(data), "queue.name": keys.queue}, short_dir))
     try:
         app.queue.send(numbered(0))
         with app.queue.transitions() as transitions:
             transitions.link.call("CONFIG", "SET", "maxmemory", 1)
-            with pytest.raises(MemoryFull):
+            with pytest.raises(MemoryFull, match="memory is full") as full:
                 app.queue.send_many([numbered(1), numbered(2)])
+            assert "raise its maxmemory, or let workers empty the queue, then send again" in (full.value.hint or "")
             transitions.link.call("CONFIG", "SET", "maxmemory", 0)
             app.queue.send(numbered(3))
             entries = transitions.link.call("XRANGE", keys["default"], "-", "+")

@@ -246,7 +246,7 @@ def test_a_full_disk_has_an_error_of_its_own(home: Path, tmp_path: Path, monkeyp
         try:
             link.call("SET", "key", "x" * 10_000)
         except CannotPersist as error:
-            return "disk" in error.what
+            return "disk" in error.what and "free space" in (error.hint or "")
         return False
 
     wait_until(refused, "writes are refused")

@@ -50,6 +50,8 @@ class Taken(NamedTuple):
     tasks: list[Handed]
     #: When the next parked task is due, where nothing was handed out; 0: none is parked.
     next_due_ms: int
+    #: The letter of the priority that all came from, new ones every one; empty: there is no such.
+    only: str
 
 
 class Swept(NamedTuple):
@@ -137,10 +139,9 @@ def parse_parked(reply: list[Any], most: int) -> Parked:
 
 def parse_read(keys: Keys, reply: Any, control: list[bytes | None]) -> tuple[list[Handed], Watch]:
     """What a blocked read brought, each with count 1, and what it has to pass before it starts."""
-    tasks = [
-        Handed(keys.letters[stream] + entry.decode(), 1, 0, 0, 0, fields)
-        for stream, entries in reply or []
-        for entry, fields in entries
-    ]
+    tasks: list[Handed] = []
+    for stream, entries in reply or []:
+        prefix = keys.letters[stream]
+        tasks += [Handed(prefix + entry.decode(), 1, 0, 0, 0, fields) for entry, fields in entries]
     marks = {letter: mark.decode() for letter, mark in zip(STREAMS, control, strict=False) if mark}
     return tasks, Watch(marks, paused=control[-1] is not None)

@@ -151,7 +151,8 @@ class Transitions:
         for letter, entries in fresh:
             prefix = letter.decode()
             tasks += [Handed(prefix + entry.decode(), 1, 0, 0, 0, fields) for entry, fields in entries]
-        return Taken(state.decode(), now, tasks, next_due)
+        only = fresh[0][0].decode() if len(fresh) == 1 and not parked else ""
+        return Taken(state.decode(), now, tasks, next_due, only)
 
     def admit(self, consumer: str, addresses: Sequence[str]) -> list[tuple[str, int, int, int, int, bytes]]:
         """Of what a blocked read brought, those to run: (address, count, forgiven, crashes, unknown, attempts)."""
@@ -331,14 +332,17 @@ def fences_told(fences: Sequence[str | int]) -> tuple[str, str]:
     return " ".join(map(str, fences[::2])), "" if counts.count(1) == len(counts) else " ".join(map(str, counts))
 
 
-def blocking_read(keys: Keys, consumer: str, count: int, block_ms: int) -> list[list[str | int]]:
-    """The one blocked XREADGROUP of a process that has nothing to do, over all priorities, and the look at the marks behind it.
+def reading(
+    keys: Keys, consumer: str, count: int, *, letters: Iterable[str] = tuple(LETTERS.values()), block_ms: int = 0
+) -> list[list[str | int]]:
+    """A plain XREADGROUP for new tasks, of which `COUNT` holds for each stream, and the look at the marks behind it.
 
-    The server answers the second only when the first has ended. `COUNT` holds for each stream, so up to three times as many tasks
-    may come.
+    It costs the server less than `take`, and knows less: neither due tasks, nor turns, nor groups that are missing. The one that
+    blocks is the one of a process that has nothing to do, over all priorities; the server answers its look when it has ended.
     """
-    streams = [keys.stream(letter) for letter in LETTERS.values()]
+    streams = [keys.stream(letter) for letter in letters]
+    block: list[str | int] = ["BLOCK", block_ms] if block_ms else []
     return [
-        ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count, "BLOCK", block_ms, "STREAMS", *streams, *[">"] * len(streams)],
+        ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count, *block, "STREAMS", *streams, *[">"] * len(streams)],
         ["HMGET", keys["control"], *STREAMS, "paused"],
     ]

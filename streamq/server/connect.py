@@ -49,8 +49,8 @@ class Link:
         self._receiver: Receiver
         self._limit = timeout
         self._used = 0.0
-        #: Replies that are under way.
-        self._due = 0
+        #: How many replies are under way.
+        self.due = 0
         self._pid = 0
 
     def call(self, *args: Argument) -> Reply:
@@ -63,16 +63,16 @@ class Link:
             ServerUnusable: what answers cannot serve.
             MemoryFull, CannotPersist: the server takes nothing new at the moment.
         """
-        self._send(pack([args]), 1, self.timeout)
-        return self._answer()
+        self.post(pack([args]))
+        return self.reply()
 
-    def post(self, packet: bytes) -> None:
-        """Send one command that is packed already; `reply` must be called next, or its reply is forgotten.
+    def post(self, packet: bytes, count: int = 1) -> None:
+        """Send commands that are packed already; `reply` or `replies` must be called next, or what they answer is forgotten.
 
         Raises:
             ServerError: as `call`.
         """
-        self._send(packet, 1, self.timeout)
+        self._send(packet, count, self.timeout)
 
     def reply(self) -> Reply:
         """Return the reply to the command that was posted.
@@ -80,9 +80,20 @@ class Link:
         Raises:
             StreamqError: as `call`.
         """
+        [reply] = self.replies()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def replies(self) -> list[Reply]:
+        """Return the replies to the commands that were posted, as `batch` does.
+
+        Raises:
+            ServerError: as `batch`.
+        """
         if self._pid != process.pid:
             raise ReplyLost("the process was forked while a reply was under way")
-        return self._answer()
+        return self._receive()
 
     def batch(self, commands: Sequence[Sequence[Argument]], *, block: float = 0.0) -> list[Reply]:
         """Send commands in one packet and return their replies in order; an error reply is a `StreamqError` in its place.
@@ -107,7 +118,7 @@ class Link:
             StreamqError: as `call`.
         """
         self._send(pack([args]), 1, block + self.timeout)
-        return self._answer()
+        return self.reply()
 
     def connect(self) -> None:
         """Connect now, where that has not been done: what is wrong with the address shows before anything is sent.
@@ -121,7 +132,7 @@ class Link:
     def close(self) -> None:
         """Close the connection; the next call makes a new one."""
         close, self._close = self._close, None
-        self._due = 0
+        self.due = 0
         if close is not None:
             close()
 
@@ -133,18 +144,11 @@ class Link:
         self._send(packet, count, limit)
         return self._receive()
 
-    def _answer(self) -> Reply:
-        """The one reply that is due."""
-        [reply] = self._receive()
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
-
     def _send(self, packet: bytes, count: int, limit: float) -> None:
         """Connect where needed, and send a packet that so many replies are due to."""
         if (
             self._close is None
-            or self._due  # somebody did not wait for a reply, which nobody must take for his own
+            or self.due  # somebody did not wait for a reply, which nobody must take for his own
             or self._pid != process.pid
             or (time.monotonic() - self._used > _IDLE and self._was_closed())
         ):
@@ -155,7 +159,7 @@ class Link:
         try:
             if limit != self._limit:
                 self._wait_for(limit)
-            self._due = count
+            self.due = count
             self._socket.sendall(packet)
         except BaseException as error:  # noqa: BLE001 - raised again
             self._give_up(error)
@@ -172,10 +176,10 @@ class Link:
 
     def _receive(self) -> list[Reply]:
         try:
-            replies = self._receiver.receive(self._due)
+            replies = self._receiver.receive(self.due)
         except BaseException as error:  # noqa: BLE001 - raised again
             self._give_up(error)
-        self._due = 0
+        self.due = 0
         self._used = time.monotonic()
         return replies
 

@@ -1,23 +1,28 @@
 """The fetcher: takes tasks for the free slots of its process, and blocks on the streams when there is nothing to take.
 
-It holds at most what will start at once and a buffer that the measured run times allow; what has waited too long in the
-buffer is handed back. Priorities take turns, so that none starves; within one, due tasks go before new ones, three in four.
-One blocked XREADGROUP a process, never past the next due time; what it brings at or below a mark, or while the queue is
-paused, is looked at first. Nothing wakes it for what others hand back: so it looks again soon where there was work lately. And
-whoever finds work in a queue that was empty takes as much as starts at once, then twice as much: others wait for it too.
+It holds what its demand allows; what has waited too long in the buffer is handed back. Priorities take turns, so that none
+starves; within one, due tasks go before new ones, three in four. From a priority that gives the largest takes it is read on
+plainly for a moment, the next tasks being under way while these are looked at. What a plain read brings at or below a mark, or
+while the queue is paused, is looked at first.
+
+With nothing to do: one blocked XREADGROUP a process, never past the next due time. Nothing wakes it for what others hand back: so
+it looks again soon where there was work lately.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import math
-import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from streamq.errors import ServerUnreachable
 from streamq.replies import Handed, parse_read
 from streamq.server.reply import ReplyError
-from streamq.transitions import Park, blocking_read
+from streamq.server.resp import pack
+from streamq.transitions import Park, reading
+from streamq.worker.demand import TAKE_MOST, Demand
+from streamq.worker.mixed import MixedDemand
 from streamq.worker.prefetch import SOON, TOO_LONG
 from streamq.worker.run import Run
 from streamq.worker.source import Source
@@ -34,17 +39,12 @@ if TYPE_CHECKING:
 
 #: Longest blocked read, in seconds: how long a stop may have to wait for it.
 BLOCK: Final = 1.0
-#: How long one whose slots of one kind are busy lets others have what it has handed back of that kind, in seconds: at first, and
-#: when it stays so; that is longer than a blocked read, behind which they find it.
-REST_FIRST: Final = 0.25
-REST: Final = 1.5
+#: How long one priority is read on from, in seconds, until due tasks and other priorities have their turn: less than what is
+#: buffered waits anyway.
+RUSH: Final = 0.02
 #: How often a paused queue is looked at, in seconds, and how often a worker asks whose heartbeat has expired.
 PAUSED: Final = 0.5
 SILENT: Final = 0.1
-#: Most tasks of one take.
-TAKE_MOST: Final = 500
-#: Most tasks of a kind that is stuck that are passed at a time in vain, in search of one for the other kind.
-PASS_MOST: Final = 30
 #: The first priority of ten takes in turn: high six times, default three times, low once.
 _FIRST: Final = "hdhhdhlhdh"
 #: How the others follow.
@@ -70,20 +70,14 @@ class Fetcher(Source):
     ) -> None:
         super().__init__(transitions, shared, judge, settler, slots)
         self._prefetch = shared.prefetch
+        self._demand = (Demand if len(slots) == 1 else MixedDemand)(slots, shared.prefetch, settler)
         self._budget = budget
         self._turns = itertools.cycle(_FIRST)
         self._takes = 0
-        #: How many tasks of a kind had room when some were asked for, and until when none are, unless a slot is free before.
-        self._free_of = dict.fromkeys(slots, 0)
-        self._resting_until = dict.fromkeys(slots, 0.0)
-        self._rest = dict.fromkeys(slots, REST_FIRST)
-        #: Most tasks of the next take, and of the first one.
-        self._most = self._first = max(each.slots for each in slots.values())
+        #: The letter of the priority that is read on from, and until when.
+        self._rush, self._rush_until = "", 0.0
         #: When tasks came last.
         self._fed = 0.0
-        #: When tasks for one kind may be looked for behind those of the other, and how many of those were passed in vain.
-        self._look_at = 0.0
-        self._passed = 0
 
     def stop(self) -> None:
         """Takes nothing more; hands back what has not started."""
@@ -103,8 +97,8 @@ class Fetcher(Source):
         """Takes once, or waits for room, for a task, or for the queue to go on."""
         self._room.clear()
         self._see_to_buffers()
-        want = self._want()
-        beside = 0 if want else self._beside()
+        want = self._demand.want()
+        beside = 0 if want else self._demand.beside()
         if self._budget is not None and (want or beside):
             left = self._budget.left()
             want, beside = min(want, left), min(beside, left)
@@ -114,64 +108,15 @@ class Fetcher(Source):
                 return
         if want:
             with self._taking():
-                self._take(want)
+                if time.monotonic() < self._rush_until:
+                    self._read_on(want)
+                else:
+                    self._take(want)
         elif beside:
             with self._taking():
                 self._look_beside(beside)
         else:
-            self._room.wait(SOON if len(self._slots) > 1 else self._glance())
-
-    def _want(self) -> int:
-        """How many tasks have room: in the free slots, and in the buffer behind them."""
-        if self._settler.is_behind:
-            return 0
-        self._free_of = {kind: self._free(kind) for kind in self._slots}
-        least, most = min(self._free_of.values()), max(self._free_of.values())
-        if least <= 0:
-            return min(most, TAKE_MOST, self._most) + 1 if most > 0 and self._mixed_room() else 0
-        return min(most if self._prefetch.fixed is None else least, TAKE_MOST, self._most)
-
-    def _free(self, kind: bool) -> int:  # noqa: FBT001 - a kind is a key
-        """How many tasks have room in the slots of one kind; a buffer is filled again when half of it has been used up."""
-        slots = self._slots[kind]
-        depth, load = self._prefetch.depth(kind, slots.slots), slots.load()
-        if load < slots.slots:
-            self._resting_until[kind], self._rest[kind] = 0.0, REST_FIRST
-        elif depth and (slots.buffered() > depth // 2 or self._rests(kind)):
-            return 0
-        return slots.slots + depth - load
-
-    def _idle(self) -> int:
-        """How many slots of one kind are free."""
-        return max(0, *(slots.slots - slots.load() for slots in self._slots.values()))
-
-    def _rests(self, kind: bool) -> bool:  # noqa: FBT001 - a kind is a key
-        return time.monotonic() < self._resting_until[kind]
-
-    def _mixed_room(self) -> bool:
-        """With both kinds of handlers, one kind may be busy: then a single task of the wrong kind may wait for it, not more.
-
-        Nor again and again: what was handed back because it had waited too long is another worker's turn. One more than there is
-        room for is taken, and not at regular times: else two could for ever take what only the other one has a slot for.
-        """
-        return all(slots.load() <= slots.slots - self._rests(kind) for kind, slots in self._slots.items())
-
-    def _beside(self) -> int:
-        """With both kinds of handlers, one may be stuck: how many new tasks to look at for the other."""
-        now = time.monotonic()
-        stuck = [slots.load() >= slots.slots and not now - SOON <= slots.oldest() < math.inf for slots in self._slots.values()]
-        if now < self._look_at or not any(stuck) or self._settler.is_behind:
-            return 0
-        return max(0, min(max(self._free_of.values()), self._most))
-
-    def _look_beside(self, want: int) -> None:
-        """Reads new tasks past those of a kind that is stuck, which are handed back; not too many in vain."""
-        self._wait_for_task(want, 0.0)
-        if self._passed >= PASS_MOST:
-            self._passed = 0
-            self._look_at = time.monotonic() + REST
-        elif self._fed < self._under_way.since:
-            self._look_at = time.monotonic() + SOON
+            self._room.wait(self._demand.glance())
 
     def _take(self, want: int) -> None:
         """Takes at most so many tasks."""
@@ -181,39 +126,71 @@ class Fetcher(Source):
         taken = self._patiently(lambda: self._transitions.take(self._consumer, want, due_first, order))
         self._clock.set(taken.now_ms)
         if taken.tasks:
-            if len(taken.tasks) == want:
-                self._most = min(2 * self._most, TAKE_MOST)
+            self._demand.came(len(taken.tasks), want)
+            if taken.only and len(taken.tasks) == TAKE_MOST:
+                self._rush, self._rush_until = taken.only, time.monotonic() + RUSH
             self._dispatch(taken.tasks, taken.now_ms)
         elif taken.state == "paused":
             self._stop.wait(PAUSED)
         elif taken.state == "silent":
             self._stop.wait(SILENT)
         elif taken.state == "ok":
-            self._most = self._first
+            self._demand.nothing_came()
             block = min(BLOCK, max(SOON, (time.monotonic() - self._fed) / 4))
             if taken.next_due_ms:
                 block = min(block, max(0.001, (taken.next_due_ms - taken.now_ms) / 1000))
             busy = any(slots.load() for slots in self._slots.values())
-            self._wait_for_task(min(want, max(1, self._idle())), min(block, 2 * SOON) if busy else block)
+            self._wait_for_task(min(want, max(1, self._demand.idle())), min(block, 2 * SOON) if busy else block)
+
+    def _read_on(self, want: int) -> None:
+        """Takes more of the priority that has just given all that was asked for."""
+        link, commands = self._transitions.link, reading(self._transitions.keys, self._consumer, want, letters=self._rush)
+        tasks = self._read(commands)
+        while len(tasks) == want and self._may_read_ahead(want):
+            asked = time.monotonic()
+            with contextlib.suppress(ServerUnreachable):  # then nothing is under way, and the next read waits for the server
+                link.post(pack(commands), len(commands))
+            self._dispatch(tasks, self._clock.ms())
+            self._under_way.since = asked
+            tasks = self._read(commands)
+        if len(tasks) < want:
+            self._rush_until = 0.0
+        self._dispatch(tasks, self._clock.ms())
+
+    def _may_read_ahead(self, coming: int) -> bool:
+        """Whether more can be asked for before so many have been handed over."""
+        is_over = self._stop.is_set() or self._budget is not None or time.monotonic() > self._rush_until
+        return not is_over and self._demand.is_ample(coming)
+
+    def _look_beside(self, want: int) -> None:
+        """Reads new tasks past those of a kind that is stuck, which are handed back."""
+        self._wait_for_task(want, 0.0)
+        self._demand.looked(found=self._fed >= self._under_way.since)
 
     def _wait_for_task(self, want: int, block: float) -> None:
         """Blocks until there is a task, or until the time is over."""
         count = max(1, want // 3)  # COUNT is for each of three streams
-        commands = blocking_read(self._transitions.keys, self._consumer, count, max(1, int(block * 1000)))
-        reply, control = self._patiently(lambda: self._read(commands, block))
+        tasks = self._read(reading(self._transitions.keys, self._consumer, count, block_ms=max(1, int(block * 1000))), block)
+        self._dispatch(tasks[:want], self._clock.ms())
+        self._release(tasks[want:])
+
+    def _read(self, commands: Sequence[Sequence[Any]], block: float = 0.0) -> list[Handed]:
+        """Reads plainly, and lets through what may start."""
+        reply, control = self._patiently(lambda: self._replies(commands, block))
         if not reply:
-            return
+            return []
         tasks, watch = parse_read(self._transitions.keys, reply, control)
         if watch.marks:
             tasks = self._admitted(tasks)
         if watch.paused or self._stop.is_set():
-            want = 0
-        self._dispatch(tasks[:want], self._clock.ms())
-        self._release([(task.address, task.count) for task in tasks[want:]])
+            self._release(tasks)
+            return []
+        return tasks
 
-    def _read(self, commands: Sequence[Sequence[Any]], block: float) -> tuple[Any, Any]:
-        """Reads once; nothing where a group is missing, which the next take makes."""
-        reply, control = self._transitions.link.batch(commands, block=block)
+    def _replies(self, commands: Sequence[Sequence[Any]], block: float) -> tuple[Any, Any]:
+        """What was asked for ahead, or reads now; nothing where a group is missing, which the next take makes."""
+        link = self._transitions.link
+        reply, control = link.replies() if link.due else link.batch(commands, block=block)
         if isinstance(reply, ReplyError) and reply.code in {"NOGROUP", "UNBLOCKED"}:
             return None, control
         for each in (reply, control):
@@ -245,7 +222,7 @@ class Fetcher(Source):
             if not isinstance(verdict, Run):
                 self._settler.put(verdict)
             elif self._budget is not None and not self._budget.use():
-                self._release([(handed.address, handed.count)])
+                self._release([handed])
             else:
                 held[handed.address] = verdict
                 runs[verdict.definition.is_async].append(verdict)
@@ -255,12 +232,7 @@ class Fetcher(Source):
 
     def _submit_soon(self, kind: bool, runs: list[Run]) -> None:  # noqa: FBT001 - a kind is a key
         """Gives slots what will start soon, and the rest back."""
-        slots = self._slots[kind]
-        kept = self._prefetch.keep(kind, [run.task.name for run in runs], slots)
-        if len(self._slots) > 1:
-            kept = min(kept, max(0, self._free_of[kind], slots.slots + 1 - slots.load()))
-        if slots.load() < slots.slots:
-            self._passed = 0
+        kept = self._demand.kept(kind, runs)
         self._submit(kind, runs[:kept])
         self._return(kind, runs[kept:])
 
@@ -270,18 +242,11 @@ class Fetcher(Source):
             slots.submit(runs, self._prefetch.depth(kind, slots.slots) // 2)
 
     def _return(self, kind: bool, runs: list[Run]) -> None:  # noqa: FBT001 - a kind is a key
-        """Gives back what has come and will not start soon: others have their turn, and less is asked for."""
+        """Gives back what has come and will not start soon."""
         if runs:
-            self._most = self._first
-            if len(self._slots) > 1:
-                self._resting_until[kind] = time.monotonic() + self._rest[kind] * random.uniform(1, 2)  # noqa: S311 - no secret
-                self._rest[kind] = min(2 * self._rest[kind], REST)
-                self._passed += len(runs)
+            self._rush_until = 0.0
+            self._demand.too_many(kind, len(runs))
             self._hand_back(runs)
-
-    def _glance(self) -> float:
-        """How long to look away, in seconds: what is buffered has to start soon."""
-        return SOON if any(slots.buffered() for slots in self._slots.values()) else TOO_LONG
 
     def _see_to_buffers(self) -> None:
         """Rings for what should have started by now, and gives up what has not started in time."""
@@ -304,6 +269,6 @@ class Fetcher(Source):
         for run in runs:
             self._settler.hand_back(run)
 
-    def _release(self, fences: list[tuple[str, int]]) -> None:
-        for address, count in fences:
-            self._settler.put(Park(address, count, 0, "release"))
+    def _release(self, tasks: Sequence[Handed]) -> None:
+        for task in tasks:
+            self._settler.put(Park(task.address, task.count, 0, "release"))

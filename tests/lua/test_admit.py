@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from streamq.replies import Handed, parse_read
-from streamq.transitions import blocking_read
+from streamq.transitions import reading
 from tests.lua.bench import Bench
 from tests.lua.state import After
 
 
 def blocked_read(bench: Bench, consumer: str = "w2-b") -> list[Handed]:
     """What the blocked read of an idle process brings, with its look at the marks behind it."""
-    read, control = bench.link.batch(blocking_read(bench.keys, consumer, 10, 1))
+    read, control = bench.link.batch(reading(bench.keys, consumer, 10, block_ms=1))
     tasks, watch = parse_read(bench.keys, read, control)
     assert not tasks or watch.marks
     return tasks

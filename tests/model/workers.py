@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 
 from streamq.replies import Handed, parse_read
 from streamq.server.reply import ReplyError
-from streamq.transitions import Park, blocking_read
+from streamq.transitions import Park, reading
 from tests.model.base import LOSSES, WHICH, Loss, step
 from tests.model.clock import UNIT_MS
 from tests.model.model import LIMIT, Run, Task
@@ -105,9 +105,15 @@ class Workers(Verdicts):
         """An idle worker's blocked read: what it brings below a mark is admitted, or its reader stops or dies before."""
         self.read_once(self.worker(who), count, then)
 
-    def read_once(self, consumer: str, count: int, then: Then) -> None:
-        """One blocked read."""
-        reply, control = self.link.batch(blocking_read(self.keys, consumer, count, 1), block=1)
+    @step(who=WHICH, count=st.integers(1, 5), letter=st.sampled_from("hdl"), then=THENS)
+    def read_on(self, who: int, count: int, letter: str, then: Then) -> None:
+        """A worker reads on from the priority that has given it much; the same holds for what it brings."""
+        self.read_once(self.worker(who), count, then, letter)
+
+    def read_once(self, consumer: str, count: int, then: Then, letter: str | None = None) -> None:
+        """One plain read: of one priority, or a blocked one of all."""
+        how: dict[str, Any] = {"letters": letter} if letter else {"block_ms": 1}
+        reply, control = self.link.batch(reading(self.keys, consumer, count, **how), block=1)
         if isinstance(reply, ReplyError):
             assert reply.code in {"NOGROUP", "UNBLOCKED"}
             return

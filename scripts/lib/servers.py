@@ -26,7 +26,7 @@ from streamq.server import binary
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".servers"
 #: What runs on every server: the rest does not reach one, or is about this package alone.
-EVERYWHERE = ("tests/lua", "tests/model", "tests/integration", "tests/scenarios")
+EVERYWHERE = ("tests/lua", "tests/model", "tests/integration", "tests/scenarios", "tests/scale")
 UPGRADES = "tests/integration/server/test_upgrade.py"
 
 _BULLSEYE, _BOOKWORM, _TRIXIE = Suite(("bullseye",)), Suite(("bookworm",)), Suite(("trixie",))

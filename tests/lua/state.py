@@ -20,7 +20,7 @@ ZSETS = (
     *(f"suspects:{stream}" for stream in STREAMS.values()),
     "workers",
 )
-HASHES = ("attempts", "unique", "moved", "producers", "control", "stats", "fleet", "running", "dead:ids")
+HASHES = ("attempts", "unique", "moved", "producers", "control", "stats", "fleet", "running", "limits", "dead:ids")
 
 
 class After:

@@ -12,6 +12,7 @@ from typing import Any
 
 from streamq.keys import GROUP, STREAMS, Keys
 from streamq.server.connect import Link
+from streamq.stats import parse_counts
 from streamq.transitions import Transitions
 from tests.lua.state import State, pairs, pending, state_of, text
 from tests.model.clock import LANE, UNIT_MS
@@ -196,6 +197,17 @@ class Examiner:
             task.address[0] == "s" and task.place == "parked" and not task.recorded for task in self.model.at.values()
         )
         assert remains.retrying == parked - scheduled, f"{remains}: {parked} are parked, {scheduled} of them scheduled"
+        counts = parse_counts(self.keys.queue, self.run.stats(0))
+        told = (counts.waiting.total + counts.retrying, counts.scheduled, counts.running)
+        due = sum(task.address[0] == "s" and task.place == "waiting" for task in self.model.at.values())
+        assert told == (remains.waiting + remains.retrying, scheduled + due, held), f"{counts}, {remains}: {due} to be parked"
+        assert self.run.parked(1).retrying == counts.retrying, f"{counts}: otherwise where the tasks are told themselves"
+        nothing_used = sum(
+            task.place == "parked" and task.recorded > 0 and task.recorded == task.forgiven and not task.unknown
+            for task in self.model.at.values()
+        )
+        waiting = counts.waiting.total - remains.waiting
+        assert waiting <= nothing_used, f"{waiting} are told to wait again, {nothing_used} can have been handed back"
 
 
 def _last_delivered(groups: Any) -> tuple[int, ...] | None:

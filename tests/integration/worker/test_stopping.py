@@ -18,11 +18,11 @@ def test_asked_to_stop_it_finishes_what_runs_and_hands_back_the_rest(shop: Works
     wait_until(lambda: shop.stats.running == 2, "both have been handed out")
     worker.signal(signal.SIGTERM)
     worker.said("stopping: 1 running")
-    wait_until(lambda: shop.stats.retrying == 1, "the one that waits is handed back")
+    wait_until(lambda: shop.stats.waiting.total == 1, "the one that waits is handed back")
     shop.open(1)
     assert worker.ended() == 0
     figures = shop.checked()
-    assert (figures.finished_total, figures.running, figures.retrying, figures.failed_total) == (1, 0, 1, 0)
+    assert (figures.finished_total, figures.running, figures.waiting.total, figures.failed_total) == (1, 0, 1, 0)
     assert shop.locate(running)["state"] == "finished"
     assert shop.locate(waiting)["deliveries"] == 0
     assert not shop.fleet
@@ -36,7 +36,7 @@ def test_what_outlasts_the_grace_time_is_handed_back_uncounted(shop: Workshop) -
     for n in (1, 2, 3):
         shop.happened("start", n)
     assert worker.stop() == 0
-    assert (shop.checked().retrying, shop.checked().failed_total) == (3, 0)
+    assert (shop.checked().waiting.total, shop.checked().failed_total) == (3, 0)
     assert "handed back 3 running tasks" in worker.log
     assert not shop.lines("cancelled")
     shop.open()
@@ -55,7 +55,7 @@ def test_a_second_ctrl_c_hands_back_at_once(shop: Workshop) -> None:
     assert worker.process.poll() is None
     worker.signal_group(signal.SIGINT)
     assert worker.ended() == 0
-    assert (shop.checked().retrying, shop.checked().failed_total) == (1, 0)
+    assert (shop.checked().waiting.total, shop.checked().failed_total) == (1, 0)
 
 
 def test_it_can_be_stopped_before_its_tasks_are_imported(shop: Workshop) -> None:
@@ -104,10 +104,11 @@ def test_asked_to_stop_before_it_has_done_all_it_says_so(shop: Workshop, options
     """By its exit status, so that a script does not take a queue for drained; what ran is finished as ever."""
     shop.send_numbered("hold", [1])
     shop.send_numbered("work", [2])
-    worker = shop.start("w1", *options)
+    worker = shop.start("w1", "--prefetch", "5", *options)
     shop.happened("start", 1)
+    wait_until(lambda: shop.stats.running == 2, "both have been handed out")
     worker.signal_group(number)
-    worker.said("stopping: 1 running")
+    wait_until(lambda: shop.stats.running == 1, "the one that waits is handed back")
     shop.open()
     assert worker.ended() == 130
     figures = shop.checked()

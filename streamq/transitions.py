@@ -172,7 +172,7 @@ class Transitions:
         result_ttl_ms: int,
         lines: str,
         buckets: str,
-        fences: Sequence[str | int],
+        fences: Sequence[tuple[str, int]],
         extras: Sequence[str | bytes | int] = (),
         results: Sequence[str] = (),
     ) -> list[str]:
@@ -184,7 +184,7 @@ class Transitions:
             result_ttl_ms: how long a result is kept.
             lines: a line of history a task, in order.
             buckets: counts of waits and runs by bucket, `w12 3 r0 1`.
-            fences: address and count of each, in turn.
+            fences: address and count of each, in order.
             extras: index, id, unique key, result of those that have more.
             results: ids of those extras that have a result, in order.
 
@@ -326,10 +326,10 @@ class Transitions:
         return reply
 
 
-def fences_told(fences: Sequence[str | int]) -> tuple[str, str]:
-    """Fences, address and count in turn, as `settle.lua` takes them: addresses, and counts where they are not all 1."""
-    counts = fences[1::2]
-    return " ".join(map(str, fences[::2])), "" if counts.count(1) == len(counts) else " ".join(map(str, counts))
+def fences_told(fences: Sequence[tuple[str, int]]) -> tuple[str, str]:
+    """Fences as `settle.lua` takes them: addresses, and counts where they are not all 1."""
+    addresses, counts = zip(*fences, strict=True)
+    return " ".join(addresses), "" if counts.count(1) == len(counts) else " ".join(map(str, counts))
 
 
 def reading(

@@ -87,7 +87,7 @@ class Seed:
     def finish(self, consumer: str, tasks: list[Handed], buckets: str = "") -> None:
         """Settle tasks as finished."""
         lines = "\n".join(f"{task.address}\tfinished\t1\t2\t{task.deliveries}\timage" for task in tasks)
-        fences = [value for task in tasks for value in (task.address, task.count)]
+        fences = [(task.address, task.count) for task in tasks]
         assert self.run.settle(consumer, "w1", MINUTE_MS, lines, buckets, fences) == []
 
     def park(

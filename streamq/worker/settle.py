@@ -169,7 +169,8 @@ class Settler:
             self._finish(finished)
         if parks:
             refused, _ = self._repeat(lambda: self._transitions.park(self._consumer, parks))
-            self._note_refused(refused, "hand-back")
+            told = {ending.address for ending in group if isinstance(ending, Run) and ending.lost}
+            self._note_refused([address for address in refused if address not in told], "hand-back")
         for letter in letters:
             self._bury(letter)
         self._let_go(finished if len(finished) == len(group) else [ending for ending in group if isinstance(ending, Run)])
@@ -178,19 +179,18 @@ class Settler:
         self._count()
 
     def _finish(self, group: list[Run]) -> None:
-        fences: list[str | int] = []
         lines: list[str] = []
         extras: list[str | bytes | int] = []
         with_result: list[str] = []
         for index, run in enumerate(group, 1):
             task = run.task
-            fences += (run.address, run.count)
             lines.append(f"{task.id}\tfinished\t{run.started_ms}\t{run.seconds * 1000:.1f}\t{run.deliveries}\t{task.name}")
             if run.result is not None or run.attempts or task.key or task.id != run.address:
                 kept = self._result(run) if run.result is not None or run.attempts else b""
                 extras += (index, task.id, task.key or "", kept)
                 if kept:
                     with_result.append(task.id)
+        fences = [(run.address, run.count) for run in group]
         seconds = [run.seconds for run in group]
         waits, times = counts(run.wait_ms for run in group), counts(each * 1000 for each in seconds)
         counted = [f"w{i} {n}" for i, n in waits.items()] + [f"r{i} {n}" for i, n in times.items()]

@@ -87,7 +87,7 @@ class Bench:
     def settle(self, consumer: str, *tasks: Handed) -> list[str]:
         """Finish tasks; returns the refused addresses."""
         lines = "\n".join(f"{task.address}\tfinished\t1\t2\t{task.deliveries}\timage" for task in tasks)
-        fences = [value for task in tasks for value in (task.address, task.count)]
+        fences = [(task.address, task.count) for task in tasks]
         return self.run.settle(consumer, "w1", 60_000, lines, "w1 1 r2 1", fences)
 
     def park(self, consumer: str, task: Handed, kind: ParkKind = "retry", delay_ms: int = 0, attempt: bytes = b"") -> list[str]:

@@ -27,7 +27,7 @@ def _park(bench: Bench) -> object:
 
 def _settle(bench: Bench) -> object:
     task = bench.held()
-    return bench.run.settle("w1-a", "w1", 9, "x", "w1 1", [task.address, 1], [1, task.address, "", "r"], [task.address])
+    return bench.run.settle("w1-a", "w1", 9, "x", "w1 1", [(task.address, 1)], [1, task.address, "", "r"], [task.address])
 
 
 def _bury(bench: Bench) -> object:

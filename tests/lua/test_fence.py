@@ -111,10 +111,10 @@ def test_the_stream_is_part_of_the_fence(bench: Bench) -> None:
     for name in ("high", "default"):
         bench.client.xadd(bench.keys[name], {"task": "x", "args": "{}"}, id="5-5")
     bench.take()
-    assert bench.run.settle("w1-a", "w1", 1, "x", "", ["h5-5", 1]) == []
-    assert bench.run.settle("w1-a", "w1", 1, "x", "", ["h5-5", 1]) == ["h5-5"]
+    assert bench.run.settle("w1-a", "w1", 1, "x", "", [("h5-5", 1)]) == []
+    assert bench.run.settle("w1-a", "w1", 1, "x", "", [("h5-5", 1)]) == ["h5-5"]
     assert "default d5-5" in bench.state
-    assert bench.run.settle("w1-a", "w1", 1, "x", "", ["d5-5", 1]) == []
+    assert bench.run.settle("w1-a", "w1", 1, "x", "", [("d5-5", 1)]) == []
 
 
 def test_the_count_rises_with_each_hand_out_and_never_falls(bench: Bench) -> None:

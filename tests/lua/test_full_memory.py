@@ -31,7 +31,7 @@ def test_a_held_task_is_settled(bench: Bench) -> None:
     task = bench.held(key="k")
     with bench.full_memory(), bench.changing() as changed:
         extras: list[str | bytes | int] = [1, task.address, "k", "{}"]
-        assert bench.run.settle("w1-a", "w1", 60_000, "line", "w1 1", [task.address, 1], extras, [task.address]) == []
+        assert bench.run.settle("w1-a", "w1", 60_000, "line", "w1 1", [(task.address, 1)], extras, [task.address]) == []
     assert changed[f"default {task.address}"] is None
     assert changed["stats finished"] == 1
     assert changed["ended"] == ["line"]

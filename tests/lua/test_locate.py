@@ -63,7 +63,7 @@ def test_a_dead_and_a_revived_task(bench: Bench) -> None:
 def test_a_finished_and_an_unknown_task(bench: Bench) -> None:
     """The result while it is kept; else nothing."""
     task = bench.held()
-    bench.run.settle("w1-a", "w1", 60_000, "x", "", [task.address, 1], [1, task.address, "", "r"], [task.address])
+    bench.run.settle("w1-a", "w1", 60_000, "x", "", [(task.address, 1)], [1, task.address, "", "r"], [task.address])
     assert located(bench, task.address)["result"] == b"r"
     told = located(bench, "d1-1")
     assert {name for name, value in told.items() if value} == {"now", "address"}

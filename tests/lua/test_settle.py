@@ -32,7 +32,7 @@ def test_a_group_over_all_streams_is_settled_at_once(bench: Bench) -> None:
     while len(tasks) < 450:
         tasks += bench.take(want=1000)
     tasks.sort(key=lambda task: task.address[::-1])
-    fences = [value for task in tasks for value in (task.address, task.count)]
+    fences = [(task.address, task.count) for task in tasks]
     extras = [value for i, task in enumerate(tasks, 1) for value in (i, task.address, "", f"result {i}")]
     lines = "\n".join(task.address for task in tasks)
     assert bench.run.settle("w1-a", "w1", 60_000, lines, "", fences, extras, [task.address for task in tasks]) == []
@@ -53,7 +53,7 @@ def test_refused_tasks_write_no_result_no_line_and_free_no_key(bench: Bench) -> 
     bench.send("d")
     [last] = bench.take("w1-a")
     tasks = (first, lost, last)
-    fences = [value for task in tasks for value in (task.address, task.count)]
+    fences = [(task.address, task.count) for task in tasks]
     extras = [value for i, task in enumerate(tasks, 1) for value in (i, task.address, "k", f"result {i}")]
     ids = [task.address for task in tasks]
     with bench.changing() as changed:
@@ -74,7 +74,7 @@ def test_a_result_goes_by_the_first_id(bench: Bench) -> None:
     [task] = bench.take()
     assert task.address != task_id
     extras: list[str | bytes | int] = [1, task_id, "k", "r"]
-    assert bench.run.settle("w1-a", "w1", 9999, "x", "", [task.address, task.count], extras, [task_id]) == []
+    assert bench.run.settle("w1-a", "w1", 9999, "x", "", [(task.address, task.count)], extras, [task_id]) == []
     assert bench.client.get(bench.keys.result(task_id)) == b"r"
     assert not [name for name in bench.state if name.split()[0] in {"unique", "moved", "attempts", "default"}]
 
@@ -86,7 +86,7 @@ def test_an_id_that_no_moved_task_has_frees_nothing_of_others(bench: Bench) -> N
     bench.run.revive(task.address)
     bench.client.xadd(bench.keys["high"], {"task": "x", "args": "{}", "id": task.address})
     [forged] = bench.run.take("w1-a", 1, 0, "h").tasks
-    bench.run.settle("w1-a", "w1", 1, "x", "", [forged.address, 1], [1, task.address, "", ""])
+    bench.run.settle("w1-a", "w1", 1, "x", "", [(forged.address, 1)], [1, task.address, "", ""])
     assert f"moved {task.address}" in bench.state
 
 

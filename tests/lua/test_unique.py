@@ -12,7 +12,7 @@ from tests.lua.bench import Bench
 def settle(bench: Bench, address: str) -> None:
     """Finish the only task."""
     [task] = bench.take()
-    bench.run.settle("w1-a", "w1", 1, "x", "", [task.address, task.count], [1, address, "k", ""])
+    bench.run.settle("w1-a", "w1", 1, "x", "", [(task.address, task.count)], [1, address, "k", ""])
 
 
 def bury(bench: Bench, address: str) -> None:

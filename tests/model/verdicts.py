@@ -34,7 +34,7 @@ class Verdicts(Base):
                 extras += [i, task_id, key, result]
                 names += [task_id] if result else []
         lines = "\n".join(f"{self.model.at[run.address].id if run.address in self.model.at else '?'}\tfinished" for run in runs)
-        fences = [value for run in runs for value in (run.address, run.deliveries)]
+        fences = [(run.address, run.deliveries) for run in runs]
         return runs[0].consumer, "w", 600_000, lines, "w1 1", fences, extras, names
 
     def _finished(self, runs: list[Run], *, results: bool) -> None:

@@ -200,7 +200,7 @@ class Workers(Verdicts):
 
     def _call_late(self, run: Run, call: str) -> None:
         if call == "settle":
-            assert self.run.settle(run.consumer, "w", UNIT_MS, "?\tfinished", "w1 1", [run.address, run.deliveries]) == [
+            assert self.run.settle(run.consumer, "w", UNIT_MS, "?\tfinished", "w1 1", [(run.address, run.deliveries)]) == [
                 run.address
             ]
         elif call == "park":

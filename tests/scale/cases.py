@@ -61,7 +61,7 @@ def settle(bench: Bench, consumer: str, tasks: list[Handed] | list[Held]) -> Non
 def finish(bench: Bench, consumer: str, tasks: list[Handed] | list[Held]) -> Call:
     """The call that finishes a group of tasks."""
     lines = "\n".join(f"{each.address}\tfinished\t1\t2\t1\tnoop" for each in tasks)
-    fences = [value for each in tasks for value in (each.address, each.count)]
+    fences = [(each.address, each.count) for each in tasks]
     return lambda: bench.run.settle(consumer, "w", 60_000, lines, f"w1 {len(tasks)} r2 {len(tasks)}", fences)
 
 

@@ -76,7 +76,7 @@ class Flow:
             gone = {each.address for each in failed}
             tasks = [each for each in tasks if each.address not in gone]
         lines = "\n".join([f"{each.address}\tfinished\t1\t2\t1\timage" for each in tasks])
-        fences = [value for each in tasks for value in (each.address, each.count)]
+        fences = [(each.address, each.count) for each in tasks]
         assert not self.run.settle("w-a", "w", 60_000, lines, f"w1 {len(tasks)}", fences)
         while self._most is not None and len(self._parked) > self._most:
             self.run.cancel(self._parked.popleft(), "ana")

@@ -85,8 +85,8 @@ class TinyWorker:
                 value, attempts=attempts, worker="tiny", started_ms=1, ended_ms=2, deliveries=handed.deliveries
             )
         line = f"{task.id}\tfinished\t1\t1\t{handed.deliveries}\t{task.name}"
-        fence = (handed.address, handed.count)
-        self.run.settle(self.consumer, "tiny", 60_000, line, "w0 1 r0 1", fence, extras, [task.id] if value is not None else [])
+        fences = [(handed.address, handed.count)]
+        self.run.settle(self.consumer, "tiny", 60_000, line, "w0 1 r0 1", fences, extras, [task.id] if value is not None else [])
 
     def _failed(self, handed: Handed, task: wire.Task, error: BaseException) -> None:
         limit = task.max_deliveries or 2

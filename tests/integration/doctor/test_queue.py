@@ -70,7 +70,7 @@ def test_a_finished_run_of_an_orphan_that_was_brought_again_is_refused(shop: Wor
     assert doctor("--repair").ok
     [again] = shop.run.take("slow-1", 1, 1, "hdl").tasks
     assert (again.address, again.count, again.deliveries) == (task.address, 2, 1)
-    assert shop.run.settle("slow-1", "slow", 1000, "x", "w1 1", [task.address, task.count]) == [task.address]
+    assert shop.run.settle("slow-1", "slow", 1000, "x", "w1 1", [(task.address, task.count)]) == [task.address]
 
 
 def test_a_task_that_was_acknowledged_and_left_is_found(shop: Workshop, doctor: Doctor) -> None:

@@ -102,7 +102,7 @@ def test_a_finished_task_with_a_result(seed: Seed) -> None:
     kept = {"result": {"output": "x.jpg"}, "attempts": [], "worker": "w1", "started_ms": 5, "ended_ms": 9, "deliveries": 1}
     line = f"{task_id}\tfinished\t5\t4\t1\timage"
     extras: list[str | bytes | int] = [1, task_id, "", json.dumps(kept)]
-    assert seed.run.settle("w1-a", "w1", 60_000, line, "", [task.address, task.count], extras, [task_id]) == []
+    assert seed.run.settle("w1-a", "w1", 60_000, line, "", [(task.address, task.count)], extras, [task_id]) == []
     record = find(seed, task_id)
     assert (record.state, record.task, record.result, record.worker) == ("finished", "image", {"output": "x.jpg"}, "w1")
     assert (record.started_ms, record.deliveries) == (5, 1)

@@ -251,7 +251,7 @@ def test_claim_hands_on_what_is_stuck_and_nothing_else(seed: Seed) -> None:
     after = view(seed)
     assert [(task.id, task.state) for task in after.tasks] == [(fine.address, "running"), (stuck.address, "retrying")]
     assert after.tasks[1].error == "lease lost: handed on by hand"
-    assert seed.run.settle("w1-a", "w1", 1, "x", "", [stuck.address, stuck.count]) == [stuck.address]
+    assert seed.run.settle("w1-a", "w1", 1, "x", "", [(stuck.address, stuck.count)]) == [stuck.address]
 
 
 def test_a_budget_is_shared_out() -> None:

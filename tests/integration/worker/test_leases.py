@@ -82,11 +82,13 @@ def test_a_stopped_process_loses_its_tasks_and_its_late_results(shop: Workshop) 
     shop.open()
     figures = shop.settled()
     shop.happened("end", 1, times=2)
-    wait_until(lambda: first.log.count("refused: another worker has the task") >= 3, f"all three are refused\n{first.log}")
+    wait_until(lambda: shop.stats.fenced_total == 3, "all three are refused")
+    assert first.log.count("its result will be refused") == 3
+    assert first.log.count("result refused: another worker has the task") == 1, "only one has brought a result"
+    assert "hand-back refused" not in first.log
     assert shop.count("end") == {1: 2, 2: 1, 3: 1}
     assert [shop.locate(each)["worker"] for each in ids] == ["w2"] * 3
     assert figures.finished_total == 3
-    assert shop.stats.fenced_total == 3
 
 
 def test_a_cancelled_task_stops_where_it_can(shop: Workshop) -> None:
@@ -100,7 +102,9 @@ def test_a_cancelled_task_stops_where_it_can(shop: Workshop) -> None:
     shop.happened("lost", 3)
     shop.open(1)
     shop.happened("end", 1)
-    wait_until(lambda: worker.log.count("refused: another worker has the task") == 3, "their endings are refused")
+    wait_until(lambda: shop.stats.fenced_total == 3, "their endings are refused")
+    assert worker.log.count("its result will be refused") == 3
+    assert "hand-back refused" not in worker.log, "who was told once is not told again"
     figures = shop.settled()
     assert (figures.cancelled_total, figures.finished_total, figures.fenced_total) == (3, 0, 3)
     [good] = shop.send("work", {"n": 4})

@@ -124,9 +124,9 @@ class Supervisor:
 
     def _exit_status(self) -> int:
         drain, budget = self._drain, self._budget
-        if (drain is not None and drain.ended) or (budget is not None and not budget.left()):
-            return drain.exit_status if drain is not None else 0
-        return INTERRUPTED if drain is not None or budget is not None else 0
+        if (drain and drain.ended) or (budget and not budget.left()):
+            return drain.exit_status if drain else 0
+        return INTERRUPTED if drain or budget else 0
 
     def _open(self) -> None:
         """Makes what the queue needs; a server whose memory is full refuses only what is not there yet."""
@@ -154,8 +154,7 @@ class Supervisor:
 
     def _stop_within_grace(self) -> None:
         """Stops; what has not ended by the end of the grace time is handed back."""
-        if self._grace_since is None:
-            self._grace_since = time.monotonic()
+        self._grace_since = self._grace_since or time.monotonic()
         self._stop()
 
     def _give_up(self, error: StreamqError) -> None:

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 #: Longest blocked read, in seconds: how long a stop may have to wait for it.
 BLOCK: Final = 1.0
-#: How long one priority is read on from, in seconds, until due tasks and other priorities have their turn: less than what is
+#: How long one priority is read on from, in seconds, until due tasks and other priorities have their turn: no longer than what is
 #: buffered waits anyway.
-RUSH: Final = 0.02
+RUSH: Final = SOON
 #: How often a paused queue is looked at, in seconds, and how often a worker asks whose heartbeat has expired.
 PAUSED: Final = 0.5
 SILENT: Final = 0.1

@@ -168,9 +168,9 @@ def interruptible() -> Iterator[None]:
 
 
 def deafen() -> None:
-    """Let no signal interrupt what follows."""
+    """Let no signal interrupt what follows; one that has come already is taken in silence, too, which SIG_IGN would not do."""
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:

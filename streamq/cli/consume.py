@@ -68,8 +68,8 @@ def consume(
     """Run a worker: take tasks, run them, settle them.
 
     Asked to stop (SIGTERM, Ctrl-C), it takes nothing more, lets running tasks finish within the grace time, hands back the rest
-    and ends with 0 (with --drain or --max-tasks: 130, where it had not done all); asked twice, it hands back at once. A handler
-    that still runs then, sync or async, is killed with its process, and its task runs again from its beginning.
+    and ends with 0; asked twice, it hands back at once. A handler that still runs then, sync or async, is killed with its
+    process, and its task runs again from its beginning.
     """
     from streamq.images import backends
     from streamq.log import set_up

@@ -42,8 +42,6 @@ _log = logging.getLogger("streamq.worker")
 
 #: How often children and deadlines are looked at, in seconds.
 TICK: Final = 0.1
-#: Exit status of a worker that was asked to stop before it had drained the queue or used up its budget.
-INTERRUPTED: Final = 130
 #: So many children in a row that end before they have worked are given up on.
 STILLBORN_MOST: Final = 5
 
@@ -97,7 +95,7 @@ class Supervisor:
         """Works until it is asked to stop, has drained the queue or used up its budget.
 
         Returns:
-            The exit status: 1 where the queue cannot be drained, 130 where it was asked to stop before it had done all.
+            The exit status: 1 where the queue cannot be drained; 0 also where it was asked to stop before that.
 
         Raises:
             StreamqError: it could not go on: no server, no such module.
@@ -126,7 +124,9 @@ class Supervisor:
         drain, budget = self._drain, self._budget
         if (drain and drain.ended) or (budget and not budget.left()):
             return drain.exit_status if drain else 0
-        return INTERRUPTED if drain or budget else 0
+        if drain or budget:
+            _log.warning("stopped before %s", "the queue was drained" if drain else "the budget of tasks was used up")
+        return 0
 
     def _open(self) -> None:
         """Makes what the queue needs; a server whose memory is full refuses only what is not there yet."""

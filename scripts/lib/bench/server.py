@@ -81,7 +81,11 @@ class Server:
 
     def compact(self) -> None:
         """Write its file anew, so that a copy of its folder is loaded fast."""
+        self._await_rewrite()  # it may have begun one by itself, for the file has grown
         self.client.bgrewriteaof()
+        self._await_rewrite()
+
+    def _await_rewrite(self) -> None:
         while any(self.info("persistence")[f"aof_rewrite_{what}"] for what in ("in_progress", "scheduled")):
             time.sleep(0.05)
 

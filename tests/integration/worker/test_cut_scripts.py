@@ -304,6 +304,7 @@ ASKED: Final[dict[str, Callable[[Stage, int], None]]] = {
     "leave": _leave,
     "locate": _reading(lambda run: run.locate("d1-0")),
     "mend": _mend,
+    "parked": _reading(lambda run: run.run("parked", 10)),
     "pause": _pause,
     "purge": _purge,
     "remains": _reading(lambda run: run.remains()),

@@ -118,7 +118,7 @@ class Child:
         door, judge = self._door("take"), self._judge
         if self._start.quarantine:
             return Quarantine(door, self._shared, judge, self._settler, slots)
-        return Fetcher(door, self._shared, judge, self._settler, slots, budget)
+        return Fetcher(door, self._shared, judge, self._settler, slots, budget, self._threads if self._loop is None else None)
 
     def go(self) -> None:
         """Starts all parts."""

@@ -7,12 +7,18 @@ while the queue is paused, is looked at first.
 
 With nothing to do: one blocked XREADGROUP a process, never past the next due time. Nothing wakes it for what others hand back: so
 it looks again soon where there was work lately.
+
+Where all handlers are sync ones, a single task for a slot that sleeps is begun by the thread that has taken it, in that slot's seat,
+and another thread fetches on: handing the task over would take as long as all the rest. (With both kinds the other thread would take
+one more at once, as it may, before the slot is free again.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
+import queue
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,12 +29,13 @@ from streamq.server.resp import pack
 from streamq.transitions import Park, reading
 from streamq.worker.demand import TAKE_MOST, Demand
 from streamq.worker.mixed import MixedDemand
+from streamq.worker.part import Part
 from streamq.worker.prefetch import SOON, TOO_LONG
 from streamq.worker.run import Run
 from streamq.worker.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streamq.transitions import Transitions
     from streamq.worker.budget import Budget
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
     from streamq.worker.settle import Settler
     from streamq.worker.shared import Shared
     from streamq.worker.slots import Slots
+    from streamq.worker.threads import Bell, ThreadSlots
 
 #: Longest blocked read, in seconds: how long a stop may have to wait for it.
 BLOCK: Final = 1.0
@@ -52,11 +60,12 @@ _ORDER: Final = {"h": "hdl", "d": "dhl", "l": "lhd"}
 
 
 class Fetcher(Source):
-    """The fetching thread of a process.
+    """The fetching of a process: one thread at a time does it, and begins a single task itself when another one can take over.
 
     Args:
         transitions, shared, judge, settler, slots: as of every `Source`.
         budget: how many more tasks the worker may start, where that is bounded.
+        threads: the slots, where all handlers are sync ones, so that who fetches can begin a task itself.
     """
 
     def __init__(
@@ -67,8 +76,10 @@ class Fetcher(Source):
         settler: Settler,
         slots: dict[bool, Slots],
         budget: Budget | None,
+        threads: ThreadSlots | None,
     ) -> None:
         super().__init__(transitions, shared, judge, settler, slots)
+        self._threads = threads
         self._prefetch = shared.prefetch
         self._demand = (Demand if len(slots) == 1 else MixedDemand)(slots, shared.prefetch, settler)
         self._budget = budget
@@ -78,20 +89,50 @@ class Fetcher(Source):
         self._rush, self._rush_until = "", 0.0
         #: When tasks came last.
         self._fed = 0.0
+        #: The fetching thread that sleeps, if there is one, and what the other one is about to do itself before it relieves it.
+        self._relief: list[Bell] = []
+        self._own: tuple[Callable[[], None], Bell] | None = None
+        self._second = Part(self._stand_by, "fetcher-2")
+
+    def start(self) -> None:
+        """Starts the threads."""
+        if self._threads is not None:
+            self._second.start()
+        super().start()
 
     def stop(self) -> None:
         """Takes nothing more; hands back what has not started."""
         self._stop.set()
         self._room.set()
+        while self._relief:
+            self._relief.pop().put(True)
         super().stop()
+        self._second.finish()
 
     def _work(self) -> None:
         super()._work()
         self._hand_back([run for slots in self._slots.values() for run in slots.take_back()])
 
     def _run(self) -> None:
+        """Fetches; a thread that begins a task itself hands that over, and waits for its turn when the task has ended."""
+        bell: Bell = queue.SimpleQueue()
         while not self._stop.is_set():
             self._turn()
+            if self._own is not None:
+                (run, relief), self._own = self._own, None
+                relief.put(True)
+                run()
+                self._sleep(bell)
+
+    def _stand_by(self) -> None:
+        self._sleep(queue.SimpleQueue())
+        self._work()
+
+    def _sleep(self, bell: Bell) -> None:
+        """Waits to take over."""
+        self._relief.append(bell)
+        if not self._stop.is_set():
+            bell.get()
 
     def _turn(self) -> None:
         """Takes once, or waits for room, for a task, or for the queue to go on."""
@@ -237,9 +278,19 @@ class Fetcher(Source):
         self._return(kind, runs[kept:])
 
     def _submit(self, kind: bool, runs: list[Run]) -> None:  # noqa: FBT001 - a kind is a key
-        if runs:
+        if runs and (kind or len(runs) > 1 or not self._is_to_begin_here(runs[0])):
             slots = self._slots[kind]
             slots.submit(runs, self._prefetch.depth(kind, slots.slots) // 2)
+
+    def _is_to_begin_here(self, run: Run) -> bool:
+        """Whether this thread is about to run it, and the other one to take over."""
+        if self._threads is None or self._own is not None or not self._relief or (seat := self._threads.seat()) is None:
+            return False
+        try:
+            self._own = functools.partial(self._threads.run_here, run, seat), self._relief.pop()
+        except IndexError:  # rung, for the process stops
+            self._threads.leave(seat)
+        return self._own is not None
 
     def _return(self, kind: bool, runs: list[Run]) -> None:  # noqa: FBT001 - a kind is a key
         """Gives back what has come and will not start soon."""

@@ -52,6 +52,29 @@ class ThreadSlots(Slots):
         """How many runs are running or buffered."""
         return self.slots - len(self._idle) + len(self._buffer)
 
+    def seat(self) -> Bell | None:
+        """The seat of a slot that sleeps, the caller's from now on; None: all are busy, or others are to start before."""
+        if self._buffer:
+            return None
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def leave(self, seat: Bell) -> None:
+        """Gives a seat back: its slot may be woken again."""
+        self._idle.append(seat)
+        self._room.set()
+        if self._buffer or self._stopped:
+            self._wake()
+
+    def run_here(self, run: Run, seat: Bell) -> None:
+        """Runs a task in the calling thread, in the seat of a slot that sleeps on."""
+        try:
+            contextvars.Context().run(self._begin_or_give_up, run, time.monotonic())
+        finally:
+            self.leave(seat)
+
     def _wake(self) -> None:
         """Wakes a thread that sleeps, if there is one."""
         try:
@@ -69,7 +92,7 @@ class ThreadSlots(Slots):
     def _serve(self, bell: Bell) -> bool:
         """Runs tasks; True: there will be no more; False: a handler has left a context variable, which the next must not find."""
         buffer, idle, take = self._buffer, self._idle, self._buffer.popleft
-        is_lost, is_tiny = self._is_lost, self._prefetch.is_tiny
+        is_tiny = self._prefetch.is_tiny
         announce(None)
         clean = len(contextvars.copy_context())
         while len(contextvars.copy_context()) == clean:
@@ -82,11 +105,7 @@ class ThreadSlots(Slots):
                 continue
             if buffer and idle and not is_tiny(run.task.name):
                 self._wake()
-            begun = time.monotonic()
-            if is_lost(run, begun):
-                self._give_up(run)
-            else:
-                self._run(run, begun)
+            self._begin_or_give_up(run, time.monotonic())
             self._tell_room()
         return False
 
@@ -101,6 +120,12 @@ class ThreadSlots(Slots):
                 bell.get()  # somebody has taken it to ring
             return
         bell.get()
+
+    def _begin_or_give_up(self, run: Run, begun: float) -> None:
+        if self._is_lost(run, begun):
+            self._give_up(run)
+        else:
+            self._run(run, begun)
 
     def _run(self, run: Run, begun: float) -> None:
         definition = run.definition

@@ -8,9 +8,9 @@ while the queue is paused, is looked at first.
 With nothing to do: one blocked XREADGROUP a process, never past the next due time. Nothing wakes it for what others hand back: so
 it looks again soon where there was work lately.
 
-Where all handlers are sync ones, a single task for a slot that sleeps is begun by the thread that has taken it, in that slot's seat,
-and another thread fetches on: handing the task over would take as long as all the rest. (With both kinds the other thread would take
-one more at once, as it may, before the slot is free again.)
+Where all handlers are sync ones, a single task for a slot that sleeps is begun by the thread that has taken it, in that slot's
+seat, and another thread fetches on: handing the task over would take as long as all the rest. (With both kinds the other thread
+would take one more at once, as it may, before the slot is free again.)
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -32,6 +33,10 @@ _queues = itertools.count(1)
 _ON = {binary.VARIABLE: os.environ["STREAMQ_TEST_SERVER"]} if "STREAMQ_TEST_SERVER" in os.environ else {}
 os.environ.pop(binary.VARIABLE, None)
 os.environ.update(_ON)
+
+# A shell has what it starts in the background ignore Ctrl-C, and all that the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_until(predicate: Callable[[], T], description: str | Callable[[], str], timeout: float = 30) -> T:

@@ -168,9 +168,10 @@ def interruptible() -> Iterator[None]:
 
 
 def deafen() -> None:
-    """Let no signal interrupt what follows; one that has come already is taken in silence, too, which SIG_IGN would not do."""
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: None)
+    """Let no signal interrupt what follows; one that has come just now, too, is passed over in silence."""
+    for handler in (lambda *_: None, signal.SIG_IGN):  # the second alone complains about the latter
+        for number in _SIGNALS:
+            signal.signal(number, handler)
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:

@@ -22,6 +22,7 @@ from streamq.definition import Options as TaskOptions
 from streamq.definition import TaskDefinition
 from streamq.errors import InvalidTask, UsageError
 from streamq.keys import is_name
+from streamq.options import only
 from streamq.prepared import Options, Prepared, form_of, prepare, resolve
 from streamq.registry import Registry
 from streamq.signature import encode_hook
@@ -165,6 +166,7 @@ class App:
         Raises:
             UsageError: an option or the signature makes no sense, or another function has this name.
         """
+        only(options, TaskOptions.__annotations__)
 
         def make(handler: Callable[..., Any]) -> Task[..., Any]:
             return bind(self, self.registry.add(TaskDefinition(handler, **options)))

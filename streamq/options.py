@@ -12,7 +12,7 @@ from streamq.units import seconds
 from streamq.wire import DELIVERIES_MOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from datetime import timedelta
 
     from streamq.backoff import Backoff
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def only(given: Mapping[str, object], known: Collection[str]) -> None:
+    """Look for options that a task does not have.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if unknown := sorted(given.keys() - set(known)):
+        hint = f"It has {', '.join(sorted(known))}; what a sending takes is given to Task.options()."
+        raise UsageError(f"a task has no option {unknown[0]}", hint=hint)
 
 
 def timeout_ms(timeout: Duration | None) -> int | None:
@@ -73,7 +84,10 @@ def deliveries(retries: int | None, max_deliveries: int | None) -> int | None:
         limit = retries + 1
     if limit is not None and not 1 <= limit <= DELIVERIES_MOST:
         name, least = ("max_deliveries", 1) if retries is None else ("retries", 0)
-        raise UsageError(f"{name} is a number of at least {least}, not {limit - 1 + least}")
+        most = DELIVERIES_MOST - 1 + least
+        given = limit - 1 + least
+        told = str(given) if abs(given) <= 10 * most else f"one of {len(str(abs(given)))} digits"
+        raise UsageError(f"{name} is a number from {least} to {most}, not {told}")
     return limit
 
 

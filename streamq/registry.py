@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from streamq.definition import InvalidResult, Options, TaskDefinition
 from streamq.errors import UsageError
+from streamq.options import only
 from streamq.signature import Arguments, where
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Registry:
         Raises:
             UsageError: an option or the signature makes no sense, or another function has this name.
         """
+        only(options, Options.__annotations__)
 
         def register(handler: F) -> F:
             self.add(TaskDefinition(handler, **options))

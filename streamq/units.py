@@ -51,7 +51,7 @@ def seconds(value: object) -> float:
     """
     if isinstance(value, timedelta):
         return _bounded(value.total_seconds(), value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
         return _bounded(float(max(-1, min(value, 2 * LONGEST))), value)  # a whole number may be larger than any float
     if not isinstance(value, str):
         raise UsageError(f"{value!r} is not a duration", hint=_DURATION_HINT)

@@ -51,7 +51,8 @@ def test_poison_is_bounded_and_its_neighbours_do_not_pay(
         # A worker that is killed between the start and the line of the ledger has started it, and nobody sees that here.
         assert starts == LIMIT or (kills and starts == LIMIT - 1), (how, starts, letter)
         assert letter["deliveries"] == len(letter["attempts"]) == LIMIT
-        assert letter["reason"] == ("error" if how == "memory" and starts == LIMIT else "deliveries") or kills
+        # What fails without a crash is not alone at its last start, and may share the end of a process with what kills it.
+        assert letter["reason"] == ("error" if "MemoryError" in letter["attempts"][-1]["error"] else "deliveries")
     assert shop.count("end").keys() == set(range(innocents))
     killers = {n for n, how in guilty.values() if how != "memory"}
     alone = {line.pid for line in shop.lines("start") if line.n in killers and line.delivery > 2}

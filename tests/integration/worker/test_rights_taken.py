@@ -52,7 +52,7 @@ def test_a_worker_that_lacks_a_right_ends_and_others_have_its_tasks(
     name, change = user
     shop.send_numbered("hold", [1])
     shop.send_numbered("work", range(2, 30))
-    worker = shop.start("w1", "--url", url(shop, name), "--grace", "1s", slots=2)
+    worker = shop.start("w1", "--url", url(shop, name), "--grace", "1s", "--lease", "3s", slots=2)
     shop.happened("start", 1)
     shop.happened("end", 5)
     change(*rules)

@@ -85,18 +85,18 @@ def test_a_link_that_is_put_in_the_way_while_it_is_opened_is_never_followed(insi
 
     thread = threading.Thread(target=swap)
     thread.start()
-    seen = []
+    seen, tries = set(), 0
     try:
-        for _ in range(3000):
+        while tries < 3000 or b"inside" not in seen:  # a thread alone on its processor may be in the way each time
+            tries += 1
             try:
-                seen.append(read(roots, "sub/a.jpg"))
+                seen.add(read(roots, "sub/a.jpg"))
             except (ForbiddenPath, FileNotFoundError):
-                seen.append(b"")
+                seen.add(b"")
     finally:
         stop.set()
         thread.join()
-    assert set(seen) <= {b"inside", b""}
-    assert b"inside" in seen
+    assert seen <= {b"inside", b""}
 
 
 def test_only_ordinary_files_are_opened(roots: Roots, inside: Path) -> None:

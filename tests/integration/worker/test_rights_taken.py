@@ -62,7 +62,7 @@ def test_a_worker_that_lacks_a_right_ends_and_others_have_its_tasks(
     if names_rights(shop.link):
         assert said.format(name=name) in worker.log
     shop.send_numbered("work", range(30, 35))
-    shop.start("w2")
+    shop.start("w2", "--lease", "3s")
     figures = shop.settled()
     assert (figures.finished_total, figures.dead_total) == (34, 0)
     assert shop.count("end").keys() == set(range(1, 35))

@@ -41,9 +41,9 @@ def _ways(who: str) -> tuple[Single, Bulk]:
         from scripts.lib.bench import limit
 
         return limit.single, limit.bulk
-    from scripts.lib.bench import tasks
+    from scripts.lib.bench import async_tasks, tasks
 
-    bulk = {"streamq": tasks.bulk, "async": tasks.bulk_async}.get(who)
+    bulk = {"streamq": tasks.bulk, "async": async_tasks.bulk}.get(who)
     return tasks.single, bulk or functools.partial(tasks.bulk_with, who)
 
 

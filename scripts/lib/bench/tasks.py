@@ -1,4 +1,4 @@
-"""The tasks that are measured, and how streamq sends them."""
+"""The sync tasks that are measured, and how streamq sends them; `async_tasks.py` has the async ones, for workers of one kind."""
 
 from __future__ import annotations
 
@@ -29,12 +29,6 @@ def job(kind: str, sent: float) -> None:
     bodies.run(kind, sent)
 
 
-@app.task
-async def async_job(kind: str, sent: float) -> None:
-    """Run a body in a coroutine."""
-    await bodies.run_async(kind, sent)
-
-
 def single(kind: str, sent: float) -> None:
     """Send one task."""
     job.enqueue(kind, sent)
@@ -43,11 +37,6 @@ def single(kind: str, sent: float) -> None:
 def bulk(kind: str, number: int) -> None:
     """Send tasks at once."""
     app.enqueue_many(job.prepare(kind, 0.0) for _ in range(number))
-
-
-def bulk_async(kind: str, number: int) -> None:
-    """Send async tasks at once."""
-    app.enqueue_many(async_job.prepare(kind, 0.0) for _ in range(number))
 
 
 def bulk_with(feature: str, kind: str, number: int) -> None:

@@ -59,7 +59,8 @@ class Side:
         """The command that starts its worker."""
         if self.name == "limit":
             return [sys.executable, "-P", "-m", "scripts.lib.bench.limit"]
-        where = ["--url", server.url, "--queue", "bench", "--tasks", "scripts.lib.bench.tasks", "--name", "bench"]
+        tasks = "scripts.lib.bench.async_tasks" if self.name == "async" else "scripts.lib.bench.tasks"
+        where = ["--url", server.url, "--queue", "bench", "--tasks", tasks, "--name", "bench"]
         how = ["--processes", str(self.processes), "--concurrency", str(self.slots)]
         return [sys.executable, "-P", "-m", "streamq", "consume", *where, *how]
 

@@ -151,7 +151,7 @@ def of_entry(
     row: Sequence[Any] | None,
     known: bytes | None,
     due_ms: int | None,
-    now_ms: int,
+    now_ms: int = 0,
     running: bytes = b"",
 ) -> Record:
     """The record of a task that has not ended.
@@ -163,7 +163,7 @@ def of_entry(
         row: consumer, idle time and count of its pending entry; None where it has none.
         known: what `…:attempts` holds of it.
         due_ms: when it is due, where it is parked.
-        now_ms: the server's time.
+        now_ms: the server's time, where it is parked.
         running: what its consumer runs, as the heartbeat told (`…:running`).
     """
     record = Record(id=task_id)

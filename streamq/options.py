@@ -24,14 +24,13 @@ R = TypeVar("R")
 
 
 def only(given: Mapping[str, object], known: Collection[str]) -> None:
-    """Look for options that a task does not have.
+    """Look for options that there are not.
 
     Raises:
         UsageError: there is one.
     """
-    if unknown := sorted(given.keys() - set(known)):
-        hint = f"It has {', '.join(sorted(known))}; what a sending takes is given to Task.options()."
-        raise UsageError(f"a task has no option {unknown[0]}", hint=hint)
+    if unknown := ", ".join(sorted(given.keys() - known)):
+        raise UsageError(f"a task has no option {unknown}", hint=f"Its options are: {', '.join(known)}.")
 
 
 def timeout_ms(timeout: Duration | None) -> int | None:

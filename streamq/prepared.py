@@ -16,7 +16,7 @@ import msgspec
 
 from streamq.errors import InvalidTask, UsageError
 from streamq.keys import LETTERS, Priority
-from streamq.options import named, timeout_ms, whole
+from streamq.options import named, only, timeout_ms, whole
 from streamq.units import moment, seconds
 from streamq.wire import check_args, entry_fields
 
@@ -127,8 +127,7 @@ def resolve(options: Options) -> Delivery:
     Raises:
         UsageError: a value makes no sense, or two contradict each other.
     """
-    if unknown := ", ".join(sorted(options.keys() - Options.__annotations__.keys())):
-        raise UsageError(f"a task has no option {unknown}", hint=f"Its options are: {', '.join(Options.__annotations__)}.")
+    only(options, Options.__annotations__)
     priority = options.get("priority")
     if priority is None:
         priority = "default"

@@ -89,9 +89,8 @@ def waiting(transitions: Transitions, since_ms: int, after: str) -> Iterator[Ste
         while entries := link.call("XRANGE", stream, last, "+", "COUNT", PAGE):
             last = f"({entries[-1][0].decode()}"
             addresses = [letter.encode() + entry for entry, _ in entries]
-            (seconds, _), pending, *scores = link.batch(
+            pending, *scores = link.batch(
                 [
-                    ["TIME"],
                     ["XPENDING", stream, GROUP, entries[0][0], entries[-1][0], PAGE],
                     *(["ZMSCORE", keys[f"{kind}:{STREAMS[letter]}"], *addresses] for kind in ("retry", "suspects")),
                 ]
@@ -102,13 +101,10 @@ def waiting(transitions: Transitions, since_ms: int, after: str) -> Iterator[Ste
                 for (entry, fields), address, *due in zip(entries, addresses, *scores, strict=True)
                 if entry not in held and due == [None, None]
             }
-            ids, now = ids_of(transitions, found), int(seconds) * 1000
+            ids = ids_of(transitions, found)
             for address in addresses:
                 at, fields = address.decode(), found.get(address)
-                yield (
-                    at,
-                    fields and browse.of_entry(ids[address], at, fields, row=None, known=None, due_ms=None, now_ms=now),
-                )
+                yield at, fields and browse.of_entry(ids[address], at, fields, row=None, known=None, due_ms=None)
 
 
 def _streams(letters: Iterable[str], after: str) -> Iterator[tuple[str, str]]:

@@ -105,7 +105,10 @@ class Link:
         Raises:
             ServerError: as `call`; some of the commands may have been executed.
         """
-        return self._exchange(pack(commands), len(commands), block + self.timeout) if commands else []
+        if not commands:
+            return []
+        self._send(pack(commands), len(commands), block + self.timeout)
+        return self._receive()
 
     def read(self, *args: Argument, block: float) -> Reply:
         """Send one blocking command and return its reply.
@@ -138,11 +141,6 @@ class Link:
 
     def __del__(self) -> None:
         self.close()  # a link that was dropped, as those of the parent are after a fork
-
-    def _exchange(self, packet: bytes, count: int, limit: float) -> list[Reply]:
-        """Send a packet and return its replies."""
-        self._send(packet, count, limit)
-        return self._receive()
 
     def _send(self, packet: bytes, count: int, limit: float) -> None:
         """Connect where needed, and send a packet that so many replies are due to."""

@@ -186,11 +186,11 @@ class Fetcher(Source):
     def _read_on(self, want: int) -> None:
         """Takes more of the priority that has just given all that was asked for."""
         link, commands = self._transitions.link, reading(self._transitions.keys, self._consumer, want, letters=self._rush)
-        tasks = self._read(commands)
+        packet, tasks = pack(commands), self._read(commands)
         while len(tasks) == want and self._may_read_ahead(want):
             asked = time.monotonic()
             with contextlib.suppress(ServerUnreachable):  # then nothing is under way, and the next read waits for the server
-                link.post(pack(commands), len(commands))
+                link.post(packet, len(commands))
             self._dispatch(tasks, self._clock.ms())
             self._under_way.since = asked
             tasks = self._read(commands)

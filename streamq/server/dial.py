@@ -87,7 +87,7 @@ def _open_unix(path: str, timeout: float) -> socket.socket:
 
 
 def _open_tcp(parts: SplitResult, timeout: float) -> socket.socket:
-    host: Any = _host(unquote(parts.hostname or "localhost"))
+    host: Any = _host(unquote(parts.hostname or "localhost"))  # bytes, of which the types know nothing
     opened = socket.create_connection((host, parts.port or _PORT), timeout)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -97,9 +97,12 @@ def _open_tcp(parts: SplitResult, timeout: float) -> socket.socket:
     return opened
 
 
-def _host(name: str) -> str | bytes:
+def _host(name: str) -> bytes:
     """A host as a socket takes it: IDNA leaves an ordinary name as it is, and to be told so by Python costs 3 ms."""
-    return name.encode() if name.isascii() and all(0 < len(label) < _LABEL_MOST for label in name.split(".")) else name
+    if name.isascii() and all(0 < len(label) < _LABEL_MOST for label in name.split(".")):
+        return name.encode()
+    with process.unforked:  # the codec is imported by its first use
+        return name.encode("idna")
 
 
 def _login(user: str | None, password: str | None, database: int) -> list[tuple[str, ...]]:
@@ -113,27 +116,31 @@ def _login(user: str | None, password: str | None, database: int) -> list[tuple[
 
 
 def _dial_by_redis_py(url: str, shown: str, timeout: float) -> Dialled:
-    with process.unforked:
+    with process.unforked:  # making its connection imports more, and so does Python where it has to look up a host
+        import codecs
+
         from redis.connection import Connection, parse_url
         from redis.exceptions import RedisError
 
-    try:
-        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
-        for name in _POOL_OPTIONS:
-            options.pop(name, None)
-        user, password, database = options.pop("username", None), options.pop("password", None), options.pop("db", 0)
-        kind = options.pop("connection_class", Connection)
-        if url.startswith("rediss:"):
-            options.setdefault("ssl_password", "")  # without one, OpenSSL would ask the terminal, and wait
-        # `redis_connect_func` stands in for redis-py's own greeting, of up to five round trips.
-        options.update(
-            socket_timeout=timeout, socket_connect_timeout=timeout, retry_on_timeout=False, redis_connect_func=_say_nothing
-        )
-        connection = kind(**options)
-    except TypeError:  # it names what may be a password, and a class of redis-py
-        raise UsageError(f"the server's URL {shown} has a parameter that there is not", hint=_PARAMETERS) from None
-    except (ValueError, RedisError) as error:
-        raise UsageError(f"the server's URL {shown} cannot be used: {error}", hint=_FORMS) from error
+        codecs.lookup("idna")
+        codecs.lookup("punycode")
+        try:
+            options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+            for name in _POOL_OPTIONS:
+                options.pop(name, None)
+            user, password, database = options.pop("username", None), options.pop("password", None), options.pop("db", 0)
+            kind = options.pop("connection_class", Connection)
+            if url.startswith("rediss:"):
+                options.setdefault("ssl_password", "")  # without one, OpenSSL would ask the terminal, and wait
+            # `redis_connect_func` stands in for redis-py's own greeting, of up to five round trips.
+            options.update(
+                socket_timeout=timeout, socket_connect_timeout=timeout, retry_on_timeout=False, redis_connect_func=_say_nothing
+            )
+            connection = kind(**options)
+        except TypeError:  # it names what may be a password, and a class of redis-py
+            raise UsageError(f"the server's URL {shown} has a parameter that there is not", hint=_PARAMETERS) from None
+        except (ValueError, RedisError) as error:
+            raise UsageError(f"the server's URL {shown} cannot be used: {error}", hint=_FORMS) from error
     try:
         connection.connect()
     except RedisError as error:

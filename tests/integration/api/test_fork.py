@@ -75,6 +75,29 @@ thread.join()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
+#: Sends once, and prints what is imported for it where a fork would not wait for the end of the import.
+CAREFUL = """
+import importlib.abc, json, sys
+from streamq import App, StreamqError, process
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if not process.unforked._is_owned():
+            print(name)
+
+app = App(**json.loads(sys.argv[1]))
+
+@app.task
+def tiny(n):
+    pass
+
+sys.meta_path.insert(0, Finder())
+try:
+    tiny.enqueue(1)
+except StreamqError as error:
+    print(type(error).__name__, file=sys.stderr)
+"""
+
 
 def run(folder: Path, place: str, **given: Any) -> None:
     """Run the program, and end all of it where it does not end by itself."""
@@ -114,6 +137,39 @@ def test_a_fork_in_the_middle_of_the_import_of_redis_py(
     """It makes loggers: the lock of `logging`, which a fork holds too, must not be waited for by whom the fork waits for."""
     run(tmp_path, module, queue=queue_name, url=f"{server}?health_check_interval=0")
     assert client.xlen(f"streamq:{{{queue_name}}}:default") == 3
+
+
+def imported(folder: Path, **given: Any) -> tuple[str, str]:
+    """What a first send imports without keeping forks waiting, and the name of the error that it ends with."""
+    command = [sys.executable, "-c", CAREFUL, json.dumps(given)]
+    program = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=HANG)
+    return program.stdout, program.stderr.strip()
+
+
+def test_whatever_a_first_send_imports_a_fork_waits_for(tmp_path: Path, server: str) -> None:
+    """Its child would wait for the import, as for the parsers of e-mail with which redis-py learns its own version."""
+    try:
+        assert imported(tmp_path, data=str(tmp_path / ".streamq")) == ("", "")
+    finally:
+        embedded.stop(tmp_path / ".streamq")
+    assert imported(tmp_path, url=server) == ("", "")
+    assert imported(tmp_path, url=f"{server}?health_check_interval=0") == ("", "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost:1",
+        "redis://b\u00fccher.invalid:1",
+        "redis://localhost:1?health_check_interval=0",
+        "redis://b\u00fccher.invalid:1?health_check_interval=0",
+        "rediss://localhost:1",
+    ],
+)
+def test_whatever_a_failed_first_send_imports_a_fork_waits_for(url: str, tmp_path: Path) -> None:
+    """Looking up a host imports a codec."""
+    (tmp_path / "config.yaml").write_text("server: {wait: 100ms}")
+    assert imported(tmp_path, url=url) == ("", "ServerUnreachable")
 
 
 @pytest.mark.parametrize("place", ["lock", "start"])

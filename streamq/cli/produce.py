@@ -52,7 +52,8 @@ PARAMETERS: Final = {
 
 _FILE: Final = (
     "Send the tasks of a file, or of stdin (-): a JSON object a line with task, args, and where wanted "
-    "priority, delay, at, timeout, max, expires, unique."
+    "priority, delay, at, timeout, max, expires, unique. Nothing of a file is sent unless every line of it can be; "
+    "what comes on stdin or through a pipe is sent as it comes."
 )
 
 
@@ -115,14 +116,14 @@ def produce(state: State, /, **given: Any) -> int:
     """
     from streamq.cli.sending import Sending
 
-    bursts = _bursts(state, given)
+    bursts, many = _bursts(state, given)
     if not given["dry_run"]:
         state.announce()
-    return Sending(state, on_full=given["on_full"], wait=given["wait"], dry_run=given["dry_run"]).run(bursts)
+    return Sending(state, on_full=given["on_full"], wait=given["wait"], dry_run=given["dry_run"], many=many).run(bursts)
 
 
-def _bursts(state: State, given: dict[str, Any]) -> Iterable[Iterable[Item | Refused]]:
-    """What is to be sent; whatever is wrong with the options themselves is found before anything is."""
+def _bursts(state: State, given: dict[str, Any]) -> tuple[Iterable[Iterable[Item | Refused]], int | None]:
+    """What is to be sent, and how many there are (None: nobody knows); what is wrong with the options is found before any is."""
     options: Options = {
         "priority": given["priority"] or state.settings.produce.priority,
         "delay": given["delay"],
@@ -135,7 +136,7 @@ def _bursts(state: State, given: dict[str, Any]) -> Iterable[Iterable[Item | Ref
     if given["task_name"] is None and given["task_file"] is None:
         if given["task_args"] is not None:
             raise UsageError("--args are those of a task", hint="Name it with --task.")
-        return _images(state, given, options)
+        return _images(state, given, options), None
     said = click.get_current_context().get_parameter_source
     for name in ("sources", "operation", "preset", "steps", "output", "template", "recursive", "null", *PARAMETERS):
         if said(name) is ParameterSource.COMMANDLINE:
@@ -144,12 +145,13 @@ def _bursts(state: State, given: dict[str, Any]) -> Iterable[Iterable[Item | Ref
     from streamq.cli import taskfile
 
     if given["task_file"] is None:
-        return [[taskfile.make(given["task_name"], (given["task_args"] or "{}").encode(errors="surrogatepass"), options)]]
+        task = taskfile.make(given["task_name"], (given["task_args"] or "{}").encode(errors="surrogatepass"), options)
+        return [[task]], 1
     if given["task_name"] is not None or given["task_args"] is not None:
         raise UsageError("--task and --file cannot stand together", hint="Each line of the file names its task.")
     if given["unique"] is not None:
         raise UsageError("--unique is for one task", hint="Write `unique` into the lines of the file.")
-    return taskfile.bursts(given["task_file"], options)
+    return taskfile.bursts(given["task_file"], options, shown=state.out.draws)
 
 
 def _images(state: State, given: dict[str, Any], options: Options) -> Iterator[Iterable[Item | Refused]]:
@@ -179,7 +181,7 @@ def _images(state: State, given: dict[str, Any], options: Options) -> Iterator[I
         return iter([_made(found, tasks)])
     if len(named) > 1:
         raise UsageError("- stands for all sources, and cannot stand beside others")
-    pieces = finding.arrived(b"\0" if given["null"] else b"\n")
+    pieces = finding.arrived(b"\0" if given["null"] else b"\n", finding.stdin())
     return (_made(finding.paths(piece), tasks) for piece in pieces)
 
 

@@ -159,6 +159,8 @@ class Output:
         self.on_terminal = sys.stdout.isatty()
         #: Whether a person reads it: tables and colours make sense.
         self.rich = self.on_terminal and not json
+        #: Whether a bar may be drawn on stderr meanwhile: between lines of JSON on the same terminal it would be a mess.
+        self.draws = not (json and self.on_terminal)
         self._outlives = False
 
     def write(self, value: object, *, flush: bool = True) -> None:

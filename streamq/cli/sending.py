@@ -45,9 +45,10 @@ class Sending:
         on_full: `block` or `reject`; None: as the configuration says.
         wait: whether the ends of the tasks are waited for.
         dry_run: whether the tasks are only shown.
+        many: how many tasks there are; None: nobody knows yet.
     """
 
-    def __init__(self, state: State, *, on_full: str | None, wait: bool, dry_run: bool) -> None:
+    def __init__(self, state: State, *, on_full: str | None, wait: bool, dry_run: bool, many: int | None) -> None:
         self._state = state
         self._out = state.out
         self._on_full = on_full
@@ -59,7 +60,7 @@ class Sending:
         self._sent = self._known = self._refused = 0
         self._interrupt = Interrupt()
         self._began = time.localtime()
-        self._progress = Progress("sending", shown=not (self._out.json and self._out.on_terminal))
+        self._progress = Progress("sending", many, shown=self._out.draws)
 
     def run(self, bursts: Iterable[Iterable[Item | Refused]]) -> int:
         """Send tasks, each burst as soon as it is there, and return the exit status.
@@ -169,7 +170,7 @@ class Sending:
     def _follow(self, wait: Wait) -> int:
         """Wait for the ends of the tasks; returns how many did not finish."""
         failed: list[Record] = []
-        with Progress("running", len(self._ids), shown=not (self._out.json and self._out.on_terminal)) as progress:
+        with Progress("running", len(self._ids), shown=self._out.draws) as progress:
             for record in wait.ends(self._ids):
                 progress.advance()
                 if record.state != "finished":

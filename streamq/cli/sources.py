@@ -15,6 +15,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from streamq.images.roots import SAMPLES, Located, Roots
 
 #: The argument that stands for paths on stdin.
 STDIN = "-"
-#: Longest piece of stdin, in bytes: longer than the largest task.
+#: Longest line, in bytes: longer than the largest task.
 _LONGEST = 1 << 22
 
 
@@ -97,19 +98,25 @@ def _matching(pattern: str, skip: Path) -> Iterator[str | Refused]:
         yield Refused(pattern, "nothing matches this pattern")
 
 
-def arrived(end: bytes) -> Iterator[list[bytes]]:
-    """What is written on stdin, each piece ended by `end`, in lists of those that have arrived: none waits for the next one.
+def stdin() -> FileIO:
+    """What is written on stdin, to be read as it comes."""
+    return FileIO(sys.stdin.fileno(), closefd=False)
+
+
+def arrived(end: bytes, file: FileIO) -> Iterator[list[bytes]]:
+    """What is written to a file, each piece ended by `end`, in lists of those that have arrived: none waits for the next one.
 
     Raises:
         UsageError: a piece is longer than any path or task.
     """
     rest = b""
-    while data := os.read(sys.stdin.fileno(), 1 << 16):
+    while data := file.read(1 << 16):
         *pieces, rest = (rest + data).split(end)
         if len(rest) > _LONGEST:
-            raise UsageError(f"a line on stdin is longer than {_LONGEST} bytes")
+            raise UsageError(f"a line {'on stdin' if file.name == 0 else f'of {file.name}'} is longer than {_LONGEST} bytes")
         yield pieces
-    yield [rest]
+    if rest:
+        yield [rest]
 
 
 def paths(pieces: Sequence[bytes]) -> Iterator[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args, get_origin
 
 import msgspec
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     Duration = float | str | timedelta
 
+#: What msgspec says of a value that is none of those that a parameter takes.
+_NO_WORD: Final = re.compile(r"Invalid enum value .* - at `\$\.(\w+)", re.DOTALL)
 #: What a NaN or an infinity is told.
 _NO_NUMBER: Final = "JSON has no infinite number and no NaN"
 _encoder = msgspec.json.Encoder(enc_hook=signatures.encode_hook)
@@ -147,7 +151,7 @@ class TaskDefinition:
             if self._decode_rest is not None:
                 setattr(arguments, "rest", self._rest(raw, self._decode_rest))  # noqa: B010 - a field only where there are **kwargs
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
-            raise Malformed(f"task {self.name}: {_readable(str(error))}") from None
+            raise Malformed(f"task {self.name}: {_readable(str(error))}{self._words(str(error))}") from None
         except RecursionError:
             raise Malformed(f"task {self.name}: the arguments are nested too deeply") from None
         return arguments
@@ -240,6 +244,12 @@ class TaskDefinition:
                 return f"parameter {name}: {own}"
         return str(error)
 
+    def _words(self, message: str) -> str:
+        """What a parameter takes, where msgspec has named only the word that it does not take."""
+        found = _NO_WORD.match(message)
+        words = _words_of(self._names[found[1]].type) if found and found[1] in self._names else []
+        return f", expected one of {', '.join(words)}" if words else ""
+
     def _rest(self, raw: bytes, decode: Callable[[bytes], Any]) -> dict[str, Any]:
         """What the handler's `**kwargs` get: the members that no parameter stands for."""
         members = _decode_members(raw)
@@ -302,6 +312,15 @@ def _readable(message: str, parameter: str = "") -> str:
         return f"{where.lstrip('.')}: {what[:1].lower()}{what[1:]}"
     message = message.replace("Object contains unknown field", "unknown parameter")
     return message.replace("Object missing required field `", "missing `")
+
+
+def _words_of(annotation: Any) -> list[str]:
+    """The values of a `Literal` or an enumeration, however it is wrapped."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [str(each.value) for each in annotation]
+    return [word for part in get_args(annotation) for word in _words_of(part)]
 
 
 def _known(names: Mapping[str, Parameter]) -> str:

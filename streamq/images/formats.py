@@ -52,13 +52,14 @@ FORMATS = {
 _BY_EXTENSION = {extension: each for each in FORMATS.values() for extension in each.extensions}
 
 
-def named(name: str) -> Format:
+def named(name: object) -> Format:
     """Return a format by its name or by one of its extensions, in any case: `jpeg`, `JPG`.
 
     Raises:
         BadOperation: there is none.
     """
-    found = FORMATS.get(name.lower()) or _BY_EXTENSION.get(name.lower())
+    word = name.lower() if isinstance(name, str) else ""
+    found = FORMATS.get(word) or _BY_EXTENSION.get(word)
     if found is None:
         raise BadOperation(f"unknown format {name!r}", hint=f"Formats are: {', '.join(FORMATS)}.")
     return found
@@ -69,7 +70,7 @@ def of_path(path: str) -> Format | None:
     return _BY_EXTENSION.get(PurePath(path).suffix.lower().removeprefix("."))
 
 
-def target(output: str | None, name: str | None, source: str) -> Format:
+def target(output: str | None, name: object, source: str) -> Format:
     """Return the format of a result: the one that is named, else that of the output's extension, else that of the source's.
 
     Args:

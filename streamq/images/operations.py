@@ -6,9 +6,10 @@ here touches an image or loads Pillow: `drawing` has one function for each class
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, Struct, ValidationError, convert
 
@@ -22,6 +23,8 @@ Colour = Annotated[str, Meta(pattern=r"^(#([0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-f
 Factor = Annotated[float, Meta(ge=0, le=10)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
+#: The parameters that are colours.
+_COLOURS = ("background", "color")
 RGBA = tuple[int, int, int, int]
 NAMED: dict[str, RGBA] = {
     "transparent": (0, 0, 0, 0),
@@ -34,17 +37,17 @@ NAMED: dict[str, RGBA] = {
 }
 
 
-def rgba(colour: str) -> RGBA:
-    """Return the red, green, blue and alpha (0 to 255) of a colour.
+def rgba(colour: object, where: str = "") -> RGBA:
+    """Return the red, green, blue and alpha (0 to 255) of a colour: `#rgb`, `#rrggbb`, `#rrggbbaa` or one of `NAMED`.
 
     Raises:
         BadOperation: it is none.
     """
-    if colour in NAMED:
+    if isinstance(colour, str) and colour in NAMED:
         return NAMED[colour]
+    if not isinstance(colour, str) or not re.fullmatch("#([0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})", colour):
+        raise BadOperation(f"{where}{colour!r} is no colour", hint=f"Write it as #ffcc00, or {', '.join(NAMED)}.")
     digits = colour.removeprefix("#")
-    if not re.fullmatch("[0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8}", digits) or not colour.startswith("#"):
-        raise BadOperation(f"{colour!r} is no colour", hint=f"Write it as #ffcc00, or {', '.join(NAMED)}.")
     if len(digits) == 3:  # noqa: PLR2004 -- #rgb
         digits = "".join(digit * 2 for digit in digits)
     red, green, blue, alpha = bytes.fromhex(digits.ljust(8, "f"))
@@ -69,12 +72,6 @@ class Operation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def wanted(self) -> tuple[int | None, int | None]:
         """Width and height that the operation asks for, for the names of results."""
         return getattr(self, "width", None), getattr(self, "height", None)
-
-    def __post_init__(self) -> None:
-        """Refuse what the types alone cannot."""
-        for name in ("background", "color"):
-            if (colour := getattr(self, name, None)) is not None:
-                rgba(colour)
 
 
 class Resize(Operation, frozen=True):
@@ -103,7 +100,6 @@ class Resize(Operation, frozen=True):
         return self.canvas or self.scaling(size).size
 
     def __post_init__(self) -> None:
-        Operation.__post_init__(self)
         if self.width is None and self.height is None:
             raise BadOperation("resize needs a width, a height, or both")
 
@@ -214,7 +210,6 @@ class Pad(Operation, frozen=True):
         return max(self.width or 0, size[0]), max(self.height or 0, size[1])
 
     def __post_init__(self) -> None:
-        Operation.__post_init__(self)
         if self.width is None and self.height is None:
             raise BadOperation("pad needs a width, a height, or both")
 
@@ -303,10 +298,28 @@ def parse(name: object, parameters: dict[str, Any]) -> Operation:
     kind = OPERATIONS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise BadOperation(f"unknown operation {name!r}", hint=f"Operations are: {', '.join(OPERATIONS)}.")
+    _check_words(str(name), kind, parameters)
     try:
         return convert(parameters, kind)
     except ValidationError as error:
         raise BadOperation(f"{name}: {_readable(str(error))}", hint=_parameters(str(name), kind)) from None
+
+
+def _check_words(operation: str, kind: type[Operation], parameters: dict[str, Any]) -> None:
+    """Refuse what is none of the words that a parameter takes, in a sentence that has them all."""
+    for name in kind.__struct_fields__:
+        value, words = parameters.get(name), _words(kind).get(name)
+        if words and name in parameters and value not in words:
+            what = f"{operation}: {name}: expected one of {', '.join(words)}, not {value!r}"
+            raise BadOperation(what, hint=_parameters(operation, kind))
+        if name in _COLOURS and value is not None:
+            rgba(value, f"{operation}: {name}: ")
+
+
+@functools.cache
+def _words(kind: type[Operation]) -> dict[str, tuple[str, ...]]:
+    """Parameter -> the words of which it takes one."""
+    return {name: get_args(hint) for name, hint in get_type_hints(kind).items() if get_origin(hint) is Literal}
 
 
 def _readable(message: str) -> str:

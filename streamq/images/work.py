@@ -69,7 +69,9 @@ def plan(arguments: Mapping[str, Any]) -> Work:
     quality = given.pop("quality", QUALITY)
     if not isinstance(quality, int) or not 1 <= quality <= 100:  # noqa: PLR2004
         raise BadOperation(f"quality is a whole number from 1 to 100, not {quality!r}")
-    background = operations.rgba(given["background"]) if "background" in given else _WHITE
+    background = operations.rgba(given["background"], "background: ") if "background" in given else _WHITE
+    if not isinstance(output, str | None):
+        raise BadOperation(f"output is a path, not {output!r}")
     target = formats.target(output, format_name, source)
     steps = _steps(given, changes_format=format_name is not None or output is not None)
     return Work(tuple(name for name, _ in steps), tuple(step for _, step in steps), target, quality, background, hash8)
@@ -87,7 +89,7 @@ def _steps(given: dict[str, Any], *, changes_format: bool) -> list[tuple[str, Op
         name = "convert"
     if name is None:
         raise BadOperation("no operation is named", hint=f"Operations are: {', '.join(operations.OPERATIONS)}.")
-    kind = operations.OPERATIONS.get(name)
+    kind = operations.OPERATIONS.get(name) if isinstance(name, str) else None
     if kind is not None and "background" not in kind.__struct_fields__:
         given.pop("background", None)
     return [(name, operations.parse(name, given))]

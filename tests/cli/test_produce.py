@@ -197,6 +197,10 @@ def test_the_configured_folder_is_relative_to_the_output_root(streamq: Program) 
         (["a.jpg", "--width", "0"], "resize: width: expected `int` >= 1"),
         (["a.jpg", "--operation", "flip", "--width", "5"], "flip: it takes no `width`"),
         (["a.jpg", "--format", "xyz"], "unknown format 'xyz'"),
+        (
+            ["a.jpg", "--operation", "flip", "--direction", "up"],
+            "flip: direction: expected one of horizontal, vertical, both, not 'up'",
+        ),
         (["a.jpg", "--preset", "crad"], "no preset is named 'crad'"),
         (["a.jpg", "--steps", "{"], "--steps: expected JSON"),
         (["a.jpg", "--box", "1,2"], "--box: expected LEFT,TOP,RIGHT,BOTTOM"),

@@ -150,7 +150,7 @@ def test_what_is_not_given_is_not_sent() -> None:
         (context_first, (1,), {"ctx": 2}, "has no parameter ctx"),
         (everything, (1,), {"b": "x"}, "parameter b can be given by position only"),
         (everything, (1,), {"more": "x"}, "task t: more: expected `int`, got `str`"),
-        (everything, (1,), {"e": "z"}, "task t: e: invalid enum value 'z'"),
+        (everything, (1,), {"e": "z"}, "task t: e: invalid enum value 'z', expected one of x, y"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused_by_name(

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import psutil
@@ -24,6 +24,7 @@ from streamq.config.schema import Limits
 from streamq.context import Context
 from streamq.errors import InvalidTask, LeaseLost
 from streamq.images.catalogue import Catalogue
+from streamq.images.geometry import Gravity
 from streamq.images.roots import SAMPLES
 from streamq.images.tasks import PARAMETERS, build
 from streamq.registry import TaskDefinition
@@ -192,6 +193,16 @@ def test_arguments_of_the_wrong_name_or_type_are_refused_before_they_are_sent(
     """The signature has every parameter of every operation."""
     with pytest.raises(InvalidTask):
         task.encode((), {"source": "a.jpg", "operation": "resize"} | wrong)
+
+
+def test_a_word_that_a_parameter_does_not_take_is_answered_with_those_that_it_does(task: TaskDefinition) -> None:
+    """The same for a sender and for a task that somebody has added by hand."""
+    with pytest.raises(
+        InvalidTask, match="task image: fit: invalid enum value 'squeeze', expected one of cover, contain, fill, ins"
+    ):
+        task.encode(("a.jpg",), {"operation": "resize", "fit": "squeeze"})
+    with pytest.raises(InvalidTask, match=f"gravity: invalid enum value 'x', expected one of {', '.join(get_args(Gravity))}$"):
+        task.decode(b'{"source": "a.jpg", "operation": "crop", "width": 9, "gravity": "x"}')
 
 
 def test_the_signature_has_what_the_operations_take(task: TaskDefinition) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamq.images.errors import BadOperation
-from streamq.images.geometry import scaling
+from streamq.images.geometry import Gravity, scaling
 from streamq.images.operations import OPERATIONS, parse, rgba
 from streamq.images.work import plan
+
+NO_CORNER = f"expected one of {', '.join(get_args(Gravity))}, not 'corner'"
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,13 @@ def test_each_operation_tells_the_size_it_leaves(name: str, parameters: dict[str
         ("resize", {}, "resize needs a width, a height, or both"),
         ("resize", {"width": 0}, "resize: width: expected `int` >= 1"),
         ("resize", {"width": "12"}, "resize: width: expected `int | null`, got `str`"),
-        ("resize", {"width": 1, "fit": "squeeze"}, "resize: fit: invalid enum value 'squeeze'"),
+        (
+            "resize",
+            {"width": 1, "fit": "squeeze"},
+            "resize: fit: expected one of cover, contain, fill, inside, outside, not 'squeeze'",
+        ),
         ("resize", {"width": 1, "angle": 3}, "resize: it takes no `angle`"),
-        ("resize", {"width": 1, "background": "mauve"}, "'mauve' is no colour"),
+        ("resize", {"width": 1, "background": "mauve"}, "resize: background: 'mauve' is no colour"),
         ("rotate", {}, "rotate: it needs `angle`"),
         ("crop", {}, "crop needs either a box or a width and a height"),
         ("crop", {"box": [1, 1, 5, 5], "width": 4}, "crop needs either a box or a width and a height"),
@@ -105,7 +111,13 @@ def test_each_operation_tells_the_size_it_leaves(name: str, parameters: dict[str
         ("watermark", {"mark": "a.png", "opacity": 1.5}, "watermark: opacity: expected `float` <= 1.0"),
         ("watermark", {"mark": "a.png", "scale": 0}, "watermark: scale: expected `float` > 0.0"),
         ("watermark", {"mark": "a.png", "margin": -1}, "watermark: margin: expected `int` >= 0"),
-        ("watermark", {"mark": "a.png", "gravity": "corner"}, "watermark: gravity: invalid enum value 'corner'"),
+        ("watermark", {"mark": "a.png", "gravity": "corner"}, f"watermark: gravity: {NO_CORNER}"),
+        ("crop", {"width": 9, "gravity": "corner"}, f"crop: gravity: {NO_CORNER}"),
+        ("pad", {"width": 9, "gravity": "corner"}, f"pad: gravity: {NO_CORNER}"),
+        ("flip", {"direction": ["both"]}, "flip: direction: expected one of horizontal, vertical, both, not ['both']"),
+        ("flip", {"direction": None}, "flip: direction: expected one of horizontal, vertical, both, not None"),
+        ("border", {"color": "mauve"}, "border: color: 'mauve' is no colour"),
+        ("border", {"color": 5}, "border: color: 5 is no colour"),
         ("strip", {"width": 3}, "strip: it takes no `width`"),
     ],
 )
@@ -148,6 +160,14 @@ def test_what_is_no_colour_is_refused(colour: str) -> None:
         ({"steps": [{"operation": "flip"}, {"operation": "flop"}]}, "step 2: unknown operation 'flop'"),
         ({"steps": [{"operation": "flip"}] * 33}, "at most 32 steps"),
         ({"operation": "flip", "format": "pdf"}, "unknown format 'pdf'"),
+        ({"operation": "flip", "format": 5}, "unknown format 5"),
+        ({"operation": "flip", "output": 5}, "output is a path, not 5"),
+        ({"operation": ["flip"]}, "unknown operation ['flip']"),
+        ({"operation": "border", "background": 5}, "background: 5 is no colour"),
+        (
+            {"steps": [{"operation": "flip"}, {"operation": "pad", "width": 1, "gravity": "corner"}]},
+            f"step 2: pad: gravity: {NO_CORNER}",
+        ),
         ({"operation": "flip", "output": "a.svg"}, "stands for no format"),
         ({"operation": "flip", "output": "a.png", "format": "webp"}, "output a.png does not fit format webp"),
         ({"operation": "flip", "quality": 0}, "quality is a whole number from 1 to 100"),

@@ -54,7 +54,7 @@ class Queue:
 
     def __init__(self, settings: Settings, name: str | None = None) -> None:
         self.settings = settings
-        self.name = name or settings.queue.name
+        self.name = settings.queue.name if name is None else name
         if not is_name(self.name):
             raise UsageError(
                 f"{self.name!r} is no name of a queue", hint="1 to 64 letters, digits, dots, hyphens and underscores."

@@ -10,6 +10,7 @@ import click
 from streamq.cli.asking import sure
 from streamq.cli.figures import number
 from streamq.cli.render import Column, note
+from streamq.errors import UsageError
 from streamq.keys import STREAMS
 
 if TYPE_CHECKING:
@@ -42,18 +43,19 @@ _COLUMNS = [
     Column("dead", lambda queue: number(queue.dead), right=True, style=lambda queue: "red" if queue.dead else ""),
     Column("state", lambda queue: "paused" if queue.paused else "open", style=lambda queue: "yellow" if queue.paused else ""),
 ]
-NAME = click.argument("name")
+#: Without it: the queue of --queue, the environment or the configuration, as for every other command.
+NAME = click.argument("name", required=False)
 
 
 @click.group()
 def queue() -> None:
-    """Pause, resume or purge a queue."""
+    """Pause, resume or purge a queue: the one of this NAME, else that of --queue or the configuration."""
 
 
 @queue.command()
 @NAME
 @click.pass_obj
-def pause(state: State, name: str) -> None:
+def pause(state: State, name: str | None) -> None:
     """Stop all hand-outs of a queue; what runs goes on, and sending too."""
     with _queue(state, name) as found:
         _tell(state, found, "paused" if found.pause() else "paused already")
@@ -62,7 +64,7 @@ def pause(state: State, name: str) -> None:
 @queue.command()
 @NAME
 @click.pass_obj
-def resume(state: State, name: str) -> None:
+def resume(state: State, name: str | None) -> None:
     """Hand tasks of a queue out again."""
     with _queue(state, name) as found:
         _tell(state, found, "resumed" if found.resume() else "not paused")
@@ -72,29 +74,36 @@ def resume(state: State, name: str) -> None:
 @NAME
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def purge(state: State, name: str, *, yes: bool) -> int:
+def purge(state: State, name: str | None, *, yes: bool) -> int:
     """Remove the waiting, scheduled and retrying tasks of a queue that were sent before now; never running or dead ones."""
     from streamq import stats
 
     with _queue(state, name) as found, found.transitions() as transitions:
         counts = stats.counts(transitions)
         many = counts.waiting.total + counts.scheduled + counts.retrying
-        if many and not sure(f"remove {_tasks(many)} from queue {name}", yes=yes):
+        if many and not sure(f"remove {_tasks(many)} from queue {found.name}", yes=yes):
             note("nothing was removed")
             return 1
         purged = found.purge()
     if state.json:
-        state.out.write({"queue": name, "purged": purged})
+        state.out.write({"queue": found.name, "purged": purged})
     else:
-        state.out.line(f"{name}: {_tasks(purged)} removed")
+        state.out.line(f"{found.name}: {_tasks(purged)} removed")
     return 0
 
 
 @contextlib.contextmanager
-def _queue(state: State, name: str) -> Iterator[Queue]:
-    """The queue of this name, of the server in force."""
+def _queue(state: State, name: str | None) -> Iterator[Queue]:
+    """The queue of this name, or the one in force, of the server in force.
+
+    Raises:
+        UsageError: another one is named by --queue.
+    """
     from streamq.queue import Queue
 
+    option = state.given.get("queue")
+    if None not in (name, option) and name != option:
+        raise UsageError(f"NAME is {name}, and --queue is {option}: which of the two queues is meant?", hint="Give one of them.")
     found = Queue(state.settings, name)
     try:
         yield found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamq import stats
 from tests.cli.conftest import Program
 from tests.seeds import Seed
@@ -78,8 +80,38 @@ def test_purge_asks_on_a_terminal(streamq: Program, seed: Seed, queue_name: str)
     assert streamq("queue", "purge", queue_name, "--json").lines == [{"queue": queue_name, "purged": 0}]
 
 
+def test_without_a_name_it_is_the_queue_of_every_other_command(streamq: Program, seed: Seed, queue_name: str) -> None:
+    """That of `--queue`, the environment, the configuration, the default, in this order."""
+    seed.send(2)
+    assert streamq("queue", "pause").out == f"{queue_name}: paused\n"
+    assert streamq("queue", "resume", "--json").lines == [{"queue": queue_name, "state": "resumed"}]
+    assert f"remove 2 tasks from queue {queue_name}?" in streamq("queue", "purge").err
+    assert streamq("queue", "purge", "--yes").out == f"{queue_name}: 2 tasks removed\n"
+    assert streamq("queue", "pause", "--queue", f"{queue_name}.b").out == f"{queue_name}.b: paused\n"
+    assert streamq("--queue", f"{queue_name}.b", "queue", "resume").out == f"{queue_name}.b: resumed\n"
+    assert stats.counts(seed.run).waiting.total == 0
+    del streamq.environment["STREAMQ_QUEUE"]
+    (streamq.folder / "config.yaml").write_text(f"queue: {{name: {queue_name}.c}}\n", encoding="utf-8")
+    assert streamq("queue", "resume").out == f"{queue_name}.c: not paused\n"
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "purge"])
+def test_two_names_of_which_one_is_meant(streamq: Program, seed: Seed, queue_name: str, command: str) -> None:
+    """A name beside another `--queue` is refused, and nothing happens; beside the environment it counts, as an option does."""
+    yes = ["--yes"] * (command == "purge")
+    seed.send(1)
+    done = streamq("queue", command, queue_name, "--queue", f"{queue_name}.b", *yes)
+    assert (done.status, done.out) == (2, "")
+    assert f"NAME is {queue_name}, and --queue is {queue_name}.b" in done.err
+    assert stats.counts(seed.run).waiting.total == 1
+    assert len(seed.take("w1-a")) == 1
+    assert streamq("queue", command, queue_name, "--queue", queue_name, *yes).out.startswith(f"{queue_name}: ")
+    assert streamq("queue", command, f"{queue_name}.b", *yes).out.startswith(f"{queue_name}.b: ")
+
+
 def test_a_name_that_is_none(streamq: Program) -> None:
     """It never becomes a key."""
-    done = streamq("queue", "pause", "a b")
-    assert (done.status, done.out) == (2, "")
-    assert "'a b' is no name of a queue" in done.err
+    for name in ("a b", ""):
+        done = streamq("queue", "pause", name)
+        assert (done.status, done.out) == (2, "")
+        assert f"{name!r} is no name of a queue" in done.err

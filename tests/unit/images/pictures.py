@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import cache
 from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
@@ -29,8 +30,19 @@ STORED = {
 
 def photo(name: str = "astronaut") -> Image.Image:
     """A photograph of the package, decoded."""
+    return _decoded(name).copy()
+
+
+@cache
+def _decoded(name: str) -> Image.Image:
     with Image.open(SAMPLES / f"{name}.jpg") as image:
         return image.convert("RGB")
+
+
+@cache
+def photo_as(kind: str) -> bytes:
+    """The photograph's file in a format, made once."""
+    return encoded(photo(), kind)
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:

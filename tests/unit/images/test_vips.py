@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -40,9 +41,16 @@ class Noting:
         return result
 
 
+@cache
 def large(name: str = "astronaut") -> Image.Image:
-    """A photograph with more pixels than the package's own."""
+    """A photograph with more pixels than the package's own; nobody changes it."""
     return photo(name).resize((1501, 1003), Image.Resampling.LANCZOS)
+
+
+@cache
+def large_as(kind: str, **options: Any) -> bytes:
+    """Its file in a format, made once."""
+    return encoded(large(), kind, **options)
 
 
 def both(data: bytes, *, by_vips: bool = True, **arguments: Any) -> tuple[Image.Image, Image.Image]:
@@ -57,7 +65,7 @@ def both(data: bytes, *, by_vips: bool = True, **arguments: Any) -> tuple[Image.
 @pytest.mark.parametrize("width", [30, 200, 500, 900, 1400])
 def test_a_thumbnail_looks_as_pillow_makes_it(kind: str, options: dict[str, Any], width: int) -> None:
     """Of every size: decoded whole, at a half, a quarter and an eighth, none of which are whole pixels here."""
-    one, other = both(encoded(large(), kind, **options), operation="thumbnail", width=width)
+    one, other = both(large_as(kind, **options), operation="thumbnail", width=width)
     assert one.size == other.size
     assert one.mode == other.mode
     assert difference(one, other) < 5
@@ -66,37 +74,36 @@ def test_a_thumbnail_looks_as_pillow_makes_it(kind: str, options: dict[str, Any]
 @pytest.mark.parametrize("target", FORMATS)
 def test_every_format_is_written_from_it(target: str) -> None:
     """By Pillow, as ever."""
-    one, other = both(encoded(large(), "JPEG"), operation="thumbnail", width=300, format=target, quality=95)
+    one, other = both(large_as("JPEG"), operation="thumbnail", width=300, format=target, quality=95)
     assert one.format == other.format
     assert difference(one, other) < 6
 
 
 @pytest.mark.parametrize(("kind", "options"), THREE, ids=lambda value: value if isinstance(value, str) else "")
 @pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("gravity", ["northeast", "southwest", "center"])
-def test_a_cut_is_where_pillow_makes_it(kind: str, options: dict[str, Any], orientation: int, gravity: str) -> None:
+def test_a_cut_is_where_pillow_makes_it(kind: str, options: dict[str, Any], orientation: int) -> None:
     """However the camera was held."""
     data = lying(large("rocket"), orientation, kind, **options)
-    one, other = both(data, operation="resize", width=150, height=350, gravity=gravity)
-    assert one.size == other.size == (150, 350)
-    assert difference(one, other) < 5
+    for gravity in ("northeast", "southwest", "center"):
+        one, other = both(data, operation="resize", width=150, height=350, gravity=gravity)
+        assert one.size == other.size == (150, 350)
+        assert difference(one, other) < 5, gravity
 
 
 @pytest.mark.parametrize("fit", ["cover", "contain", "fill", "inside", "outside"])
 def test_every_fit_is_pillows(fit: str) -> None:
     """Stretched, cut, and on a canvas; further steps follow."""
     steps = [{"operation": "resize", "width": 300, "height": 400, "fit": fit}, {"operation": "flip"}]
-    one, other = both(encoded(large(), "JPEG", quality=95), steps=steps)
+    one, other = both(large_as("JPEG", quality=95), steps=steps)
     assert one.size == other.size
     assert difference(one, other) < 4
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_gray_and_transparent_pictures_are_pillows(mode: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("PNG", "L"), ("PNG", "LA"), ("PNG", "RGB"), ("PNG", "RGBA"), ("WEBP", "RGB"), ("WEBP", "RGBA")]
+)
+def test_gray_and_transparent_pictures_are_pillows(kind: str, mode: str) -> None:
     """Transparent pixels lend their colour to nobody."""
-    if kind == "WEBP" and mode in ("L", "LA"):
-        mode = {"L": "RGB", "LA": "RGBA"}[mode]
     options = {"lossless": True} if kind == "WEBP" else {}
     one, other = both(encoded(in_mode(mode), kind, **options), operation="thumbnail", width=150)
     assert one.mode == other.mode == mode
@@ -113,12 +120,16 @@ def test_gray_and_transparent_pictures_are_pillows(mode: str, kind: str) -> None
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_wide_gamut_picture_keeps_its_colours(kind: str) -> None:
     """The profile is applied to what libvips gives, and goes no further."""
-    data = encoded(large(), kind, icc_profile=wide_gamut(), **({} if kind == "PNG" else {"quality": 95}))
+    data = encoded(large(), kind, icc_profile=wide_gamut(), **({"compress_level": 1} if kind == "PNG" else {"quality": 95}))
     one, other = both(data, operation="thumbnail", width=200)
     assert difference(one, other) < 5
-    assert difference(other, made(encoded(large(), kind), operation="thumbnail", width=200)) > 5
+    assert difference(other, made(large_as(kind), operation="thumbnail", width=200)) > 5
     assert "icc_profile" not in other.info
-    gray = encoded(large().convert("L"), "PNG", icc_profile=profile("GRAY"))
+
+
+def test_a_profile_of_gray_is_applied() -> None:
+    """As Pillow does it."""
+    gray = encoded(large().convert("L"), "PNG", icc_profile=profile("GRAY"), compress_level=1)
     assert difference(*both(gray, operation="thumbnail", width=200)) < 4
 
 
@@ -133,7 +144,7 @@ def test_nothing_that_a_file_says_of_itself_is_passed_on(target: str) -> None:
 
 def test_a_jpeg_is_progressive() -> None:
     """As from Pillow: it is Pillow that writes it."""
-    _, result = both(encoded(large(), "PNG"), operation="thumbnail", width=200, format="jpeg")
+    _, result = both(large_as("PNG"), operation="thumbnail", width=200, format="jpeg")
     assert result.info["progressive"]
 
 
@@ -185,7 +196,7 @@ def test_other_operations_first_are_pillows() -> None:
 @pytest.mark.parametrize("gravity", ["north", "south"])
 def test_a_truncated_file_is_refused_in_pillows_words(kind: str, part: float, gravity: str) -> None:
     """Even where the part that is wanted is there."""
-    data = encoded(large(), kind)[: int(len(encoded(large(), kind)) * part)]
+    data = large_as(kind)[: int(len(large_as(kind)) * part)]
     said = []
     for scaler in (None, vips.scaled):
         with pytest.raises(BadImage) as raised:
@@ -226,7 +237,7 @@ def test_libvips_itself_reads_the_three_formats_only(data: bytes) -> None:
 
 def test_one_image_takes_one_thread_and_nothing_is_kept() -> None:
     """There are as many slots as cores; what one task read is no other task's."""
-    made(encoded(large(), "JPEG"), scaler=vips.scaled, operation="thumbnail", width=100)
+    made(large_as("JPEG"), scaler=vips.scaled, operation="thumbnail", width=100)
     assert pyvips.concurrency_get() == 1
     assert pyvips.cache_get_max() == 0
     assert pyvips.cache_get_size() == 0
@@ -234,7 +245,7 @@ def test_one_image_takes_one_thread_and_nothing_is_kept() -> None:
 
 def test_many_threads_get_the_same_pixels() -> None:
     """Every time, and on every machine with the same libraries."""
-    data = encoded(large(), "JPEG")
+    data = large_as("JPEG")
     with ThreadPoolExecutor(8) as threads:
         results = list(
             threads.map(lambda _: made(data, scaler=vips.scaled, operation="thumbnail", width=300).tobytes(), range(24))
@@ -244,7 +255,7 @@ def test_many_threads_get_the_same_pixels() -> None:
 
 def test_a_stream_stays_where_it_was() -> None:
     """Pillow reads on where it had stopped."""
-    data = encoded(large(), "PNG")
+    data = large_as("PNG")
     stream = io.BytesIO(data)
     with Image.open(stream) as image:
         at = stream.tell()

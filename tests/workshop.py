@@ -32,6 +32,7 @@ from streamq.server.endpoint import Endpoint
 from streamq.server.probe import away
 from streamq.stats import Stats, read
 from streamq.transitions import Transitions
+from tests.commands import Done, run
 from tests.conftest import wait_until
 
 JOBS = Path(__file__).with_name("jobs.py")
@@ -274,10 +275,9 @@ class Workshop:
         """What all workers have said."""
         return "\n".join(f"--- {path.stem}\n{path.read_text(errors='replace')}" for path in sorted(self.folder.glob("*.log")))
 
-    def streamq(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def streamq(self, *arguments: str) -> Done:
         """Run another command."""
-        command = [sys.executable, "-m", "streamq", *arguments, "--queue", self.queue, "--data", str(self.data)]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=HANG)
+        return run([*arguments, "--queue", self.queue, "--data", str(self.data)], self.folder, os.environ, limit=HANG)
 
     # The end
 

@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.commands import PROGRAM, run
 from tests.conftest import wait_until
 from tests.seeds import Seed
-
-PROGRAM = [sys.executable, "-m", "streamq"]
 
 
 class Ended(NamedTuple):
@@ -44,15 +42,7 @@ class Program:
 
     def __call__(self, *arguments: str, stdin: bytes | None = None, **environment: str) -> Ended:
         """Run a command to its end."""
-        done = subprocess.run(
-            [*PROGRAM, *arguments],
-            cwd=self.folder,
-            env=self.environment | environment,
-            input=stdin or b"",
-            capture_output=True,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Ended(*run(arguments, self.folder, self.environment | environment, stdin or b""))
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
         """Start a command; what still runs at the end of the test is killed."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.cli.conftest import Ended, Program
+from tests.commands import run
 from tests.workshop import JOBS
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ class People:
 
     def run(self, name: str, *arguments: str, **environment: str) -> Ended:
         """Run a command as a user; one that has not ended after a while is ended, with status -9."""
+        if arguments[0] != "consume":  # what has processes of its own is ended with them
+            environment = self.program.environment | {"STREAMQ_URL": self.url(name), **environment}
+            return Ended(*run(arguments, self.program.folder, environment, limit=LIMIT))
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = self._start(name, *arguments, stdout=out, stderr=err, **environment)
             try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from streamq.keys import GROUP
+from tests.commands import run
 from tests.conftest import wait_until
 from tests.integration.server.servers import Serve, answers, free_port, real_server
 from tests.seeds import Seed
@@ -40,8 +41,7 @@ Doctor = Callable[..., Report]
 
 def run_doctor(folder: Path, *options: str) -> Report:
     """Run the doctor in a folder; its exit status fits what it says."""
-    command = [sys.executable, "-m", "streamq", "doctor", "--json", *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = run(["doctor", "--json", *options], folder, os.environ)
     assert done.returncode in {0, 1}, done.stderr
     told = json.loads(done.stdout)
     findings = {each["id"]: each for each in told["findings"]}

@@ -140,5 +140,7 @@ RARE = frozenset(
         "a revived task loses its attempts",
         "leases run out too early",
         "a full server parks nothing",
+        "a restart of the server is not noticed",
+        "silence of everybody is not noticed",
     )
 )

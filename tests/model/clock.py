@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
@@ -93,12 +94,19 @@ def advance(link: Link, keys: Keys, units: int) -> None:
 
 def tick(link: Link) -> None:
     """Wait for the next millisecond: what two steps do never has the same time, so that a play is the same each time."""
-    last = server_ms(link)
+    seconds, microseconds = _server_time(link)
+    last = seconds * 1000 + microseconds // 1000
+    time.sleep((1000 - microseconds % 1000) / 1e6)
     while server_ms(link) == last:
         pass
 
 
 def server_ms(link: Link) -> int:
     """The server's own clock in milliseconds."""
+    seconds, microseconds = _server_time(link)
+    return seconds * 1000 + microseconds // 1000
+
+
+def _server_time(link: Link) -> tuple[int, int]:
     reply: Any = link.call("TIME")
-    return int(reply[0]) * 1000 + int(reply[1]) // 1000
+    return int(reply[0]), int(reply[1])

@@ -114,6 +114,19 @@ def _one_stands_behind_a_crowd(queue: Machine) -> None:
     queue.strand_behind_a_crowd(letter="h", many=15, batch=1)
 
 
+def _the_server_restarts_among_workers_that_beat(queue: Machine) -> None:
+    queue.let_time_pass(units=7, awake=True)
+    queue.kill_server(beating=True)
+    queue.sweep(batch=100)
+
+
+def _nobody_beats_for_long(queue: Machine) -> None:
+    queue.let_time_pass(units=7, awake=True)
+    queue.let_time_pass(units=7, awake=False)
+    queue.let_time_pass(units=1, awake=True)
+    queue.sweep(batch=100)
+
+
 #: The shortest way to bugs that chance finds late.
 SHORTEST = {
     "the fence does not compare the count": _late_after_the_same_worker_took_it_again,
@@ -123,6 +136,8 @@ SHORTEST = {
     "a suspect is admitted beside others": _a_suspect_runs_when_its_group_goes,
     "a dead letter is acknowledged before it is written": _the_dead_letters_cannot_be_written,
     "the cursor is always 0-0": _one_stands_behind_a_crowd,
+    "silence of everybody is not noticed": _nobody_beats_for_long,
+    "a restart of the server is not noticed": _the_server_restarts_among_workers_that_beat,
 }
 
 

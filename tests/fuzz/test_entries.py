@@ -58,15 +58,15 @@ def _stranger(draw: st.DrawFn) -> list[bytes]:
 
 @pytest.mark.timeout(2000)  # each bad one is buried by itself
 def test_strangers_among_good_tasks_harm_nobody(shop: Workshop, *, is_long: bool) -> None:
-    """Thousands of random entries, on every stream: each good task is finished, each other one a dead letter, whole."""
-    many = 20_000 if is_long else 2_000
+    """Hundreds of random entries, in a long run thousands, on every stream: each good task is finished, each other one a dead letter, whole."""
+    many = 20_000 if is_long else 500
     chance = random.Random(8)  # noqa: S311 - no secret
     packets: list[list[bytes]] = []
     _collect(packets, many)
     bad = [fields for fields in packets if judge(fields) is None and not is_newer(fields)]
     added = shop.link.batch([["XADD", shop.keys[chance.choice(["high", "default", "low"])], "*", *fields] for fields in bad])
     assert all(isinstance(reply, bytes) for reply in added)
-    good = shop.send_numbered("work", range(300))
+    good = shop.send_numbered("work", range(200))
     worker = shop.start("w1", processes=2, slots=4)
     figures = shop.settled(1800 if is_long else 240)
     assert figures.finished_total == len(good)

@@ -16,7 +16,7 @@ from streamq.images.errors import ForbiddenPath
 from streamq.images.roots import Roots
 
 #: Tries of a race; in a long run more.
-MANY = 1_500
+MANY = 500
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
@@ -85,7 +85,7 @@ def test_a_source_outside_is_never_read(root: Path, *, way: str, kind: str, is_l
             return os.read(descriptor, 100)
 
     with swapping(*lure(root, way, kind)):
-        seen = tried(attempt, MANY * 20 if is_long else MANY)
+        seen = tried(attempt, MANY * 60 if is_long else MANY)
     assert seen <= {b"root", None}
     assert b"root" in seen
 
@@ -106,7 +106,7 @@ def test_an_output_outside_is_never_written(root: Path, *, way: str, kind: str, 
         return True
 
     with swapping(*lure(root, way, kind)):
-        seen = tried(attempt, MANY * 20 if is_long else MANY)
+        seen = tried(attempt, MANY * 60 if is_long else MANY)
     assert True in seen
     assert picture(outside) == before
 

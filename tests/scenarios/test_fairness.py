@@ -92,9 +92,15 @@ def judge(shop: Workshop, watch: Watch, slots: int, kinds: dict[int, str], tell:
     assert most <= HAND_OUTS
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every shape with every kind of handlers with `--long`; else each kind alone with two of the shapes."""
+    if {"shape", "handlers"} <= {*metafunc.fixturenames}:
+        alone = SHAPES if metafunc.config.getoption("--long") else ("long ones in between", "one long in a hundred")
+        pairs = [(shape, "both") for shape in SHAPES] + [(shape, kind) for shape in alone for kind in ("sync", "async")]
+        metafunc.parametrize(("shape", "handlers"), pairs)
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("handlers", ["sync", "async", "both"])
-@pytest.mark.parametrize("shape", SHAPES)
 def test_workers_end_when_an_ideal_scheduler_would(
     shares: Workshop, shape: str, handlers: str, tell: Callable[[str], None]
 ) -> None:

@@ -85,7 +85,7 @@ def check(project: Path, environ: dict[str, str], overrides: dict[str, object]) 
     assert all(root.is_absolute() for root in [*found.image_roots, found.output_root])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_sensible() | _lines() | st.text(max_size=200) | st.binary(max_size=200))
 @example("server: {url: !!python/object/apply:os.system [ls]}")
 @example("a: &a [*a, *a]\nb: *a")

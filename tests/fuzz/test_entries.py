@@ -58,7 +58,7 @@ def _stranger(draw: st.DrawFn) -> list[bytes]:
 
 @pytest.mark.timeout(2000)  # each bad one is buried by itself
 def test_strangers_among_good_tasks_harm_nobody(shop: Workshop, *, is_long: bool) -> None:
-    """Hundreds of random entries on every stream, or thousands: each good task is finished, each other one a dead letter, whole."""
+    """Hundreds of random entries, or thousands, on every stream: each good task is finished, each other one dead, and whole."""
     many = 20_000 if is_long else 500
     chance = random.Random(8)  # noqa: S311 - no secret
     packets: list[list[bytes]] = []

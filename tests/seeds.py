@@ -123,7 +123,15 @@ class Seed:
 
     # Workers
 
-    def worker(self, consumer: str, life: Life = "alive", *, runs: list[tuple[str, int]] | None = None, **card: object) -> None:
+    def worker(
+        self,
+        consumer: str,
+        life: Life = "alive",
+        *,
+        runs: list[tuple[str, int]] | None = None,
+        lease_ms: int = LEASE_MS,
+        **card: object,
+    ) -> None:
         """Let a consumer have beaten once; `runs`: address and start of what it runs."""
         me = process.current()
         if life == "dead":
@@ -146,7 +154,7 @@ class Seed:
             **card,
         }
         lines = "".join(f"\n{address} {started}" for address, started in runs or [])
-        self.run.beat(LEASE_MS, "run", 0 if life == "lost" else MINUTE_MS, [(consumer, json.dumps(shown).encode(), lines)])
+        self.run.beat(lease_ms, "run", 0 if life == "lost" else MINUTE_MS, [(consumer, json.dumps(shown).encode(), lines)])
 
     def rested(self) -> None:
         """Let the rest be over that recovery takes when the fleet has just come back."""

@@ -16,7 +16,7 @@ from tests.workshop import Workshop
 
 #: What a killed worker makes true for a moment.
 TRUE_FOR_A_MOMENT = {"lost-workers", "stuck-tasks", "workers"}
-LOOKS = 20
+LOOKS = 12
 #: Tasks of one helping, and how few wait when the next one comes.
 MANY, FEW = 1000, 500
 
@@ -67,7 +67,7 @@ def feeder(shop: Workshop) -> Iterator[Feeder]:
 
 @pytest.mark.timeout(300)
 def test_a_busy_queue_with_retries_and_kills_is_healthy(shop: Workshop, doctor: Doctor, feeder: Feeder) -> None:
-    """Twenty examinations, every second one a repair, while workers fail, retry, die and come back."""
+    """A dozen examinations, every second one a repair, while workers fail, retry, die and come back."""
     chance = random.Random(4)  # noqa: S311 - whom to kill
     workers = [shop.start(f"w{i}", "--lease", "2s", processes=2, slots=4) for i in range(2)]
     busy = 0

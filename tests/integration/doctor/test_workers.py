@@ -30,7 +30,7 @@ def test_a_lost_worker_with_tasks_is_told(shop: Workshop, seed: Seed, doctor: Do
     """Its heartbeat expired, or its process is gone: its tasks are stuck until somebody lives to recover them."""
     shop.send_numbered("work", [0])
     [address] = take_as(shop, "w0-a")
-    seed.worker("w0-a", life)
+    seed.worker("w0-a", life, lease_ms=1000)  # for as long nothing is recovered by time
     found = doctor()
     assert found.level("lost-workers") == "warning"
     assert found.findings["lost-workers"]["subjects"] == ["w0-a"]

@@ -1,6 +1,6 @@
 """SIGKILL at any line of a start and of a stop: whatever stands half done, the next start ends with one server and all data.
 
-Every line with `--long`; else every eighth, from a random one on.
+Every line with `--long`; else every fourth, from a random one on.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _is_one(home: Path) -> None:
 
 def _through(call: Callable[[], object], check: Callable[[], None], *, every: bool) -> None:
     """Kill a call at one line after another and look what there is after each, until it comes to its end."""
-    step = 1 if every else 8
+    step = 1 if every else 4
     n = random.SystemRandom().randint(1, step)
     while _killed_at(n, call):
         check()

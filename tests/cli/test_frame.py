@@ -12,7 +12,8 @@ from importlib.metadata import version
 import pytest
 
 from streamq.cli.commands import COMMANDS
-from tests.cli.conftest import PROGRAM, Program
+from tests.cli.conftest import Program
+from tests.commands import PROGRAM
 from tests.seeds import Seed
 
 #: Modules that a short command must not load: each costs more than the command's own work.

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.cli.conftest import PROGRAM, Program
+from tests.cli.conftest import Program
+from tests.commands import PROGRAM
 from tests.conftest import wait_until
 from tests.proxy import Proxy
 

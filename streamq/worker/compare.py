@@ -6,11 +6,11 @@ it can have no other reason.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
 from streamq.transitions import Park
+from streamq.worker.complaint import tell_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from streamq.worker.control import Pending
     from streamq.worker.settle import Settler
     from streamq.worker.shared import Shared
-
-_log = logging.getLogger("streamq.worker")
 
 
 class Comparison:
@@ -47,13 +45,19 @@ class Comparison:
 
     def _find_lost(self, theirs: dict[str, int], asked: float) -> None:
         """What was ours when the server was asked, and is not any more, was cancelled or recovered by another worker."""
+        lost: list[str] = []
         for address, run in list(self._held.items()):
             if address not in theirs and run.taken < asked and not run.ended and not run.lost:
                 run.lost = True
-                _log.warning("%s %s: lease lost, or cancelled; its result will be refused", run.task.name, run.task.id)
+                lost.append(f"{run.task.name} {run.task.id}")
                 if run.definition.is_async:
                     run.cancelled = True
                     self._cancel(address)
+        tell_of(
+            lost,
+            "lease lost, or cancelled; its result will be refused",
+            "leases lost to other workers, or cancelled; their results will be refused",
+        )
 
     def _find_strangers(self, theirs: dict[str, int], asked: float) -> None:
         """What we hold and nobody here knows came with a reply that never arrived: it is handed back.
@@ -63,8 +67,14 @@ class Comparison:
         """
         now = time.monotonic()
         self._strangers = {address: self._strangers.get(address, now) for address in theirs if address not in self._held}
+        given_back: list[str] = []
         for address, noticed in list(self._strangers.items()):
             if noticed < asked and noticed < self._taking.since and address not in self._held:
-                _log.warning("%s: was handed out, but the reply was lost; handed back", address)
+                given_back.append(address)
                 self._settler.put(Park(address, theirs[address], 0, "release"))
                 del self._strangers[address]  # noticed anew, should it still be ours when the settler has done so
+        tell_of(
+            given_back,
+            "was handed out, but the reply was lost; handed back",
+            "were handed out, but the reply was lost; handed back",
+        )

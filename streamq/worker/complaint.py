@@ -1,4 +1,4 @@
-"""What a thread that goes on in spite of an error says of it: once in a while, not at each of its rounds."""
+"""What is said once instead of many times: an error in spite of which a thread goes on, and what befell many tasks together."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamq.errors import StreamqError
 
 _log = logging.getLogger("streamq.worker")
 
 #: Shortest pause between two lines, in seconds.
 EVERY: Final = 5.0
+#: Tasks of a group that are named.
+NAMED: Final = 5
 
 
 class Complaint:
@@ -32,3 +36,18 @@ class Complaint:
         if now - self._told >= EVERY:
             self._told = now
             _log.warning("%s: %s", self._what, error)
+
+
+def tell_of(tasks: Sequence[str], one: str, many: str) -> None:
+    """Logs what befell some tasks, in one line however many they are; nothing where there is none.
+
+    Args:
+        tasks: what they are called in the log.
+        one: what befell it, where it is a single task.
+        many: what befell them.
+    """
+    if len(tasks) == 1:
+        _log.warning("%s: %s", tasks[0], one)
+    elif tasks:
+        rest = f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else ""
+        _log.warning("%d tasks: %s: %s%s", len(tasks), many, ", ".join(tasks[:NAMED]), rest)

@@ -25,6 +25,7 @@ from streamq.server.patience import waiting
 from streamq.server.reply import FULL, ReplyLost
 from streamq.transitions import SETTLE_MOST, Bury, Park
 from streamq.verdict import Verdict, decide
+from streamq.worker.complaint import tell_of
 from streamq.worker.lifeline import rss_bytes
 from streamq.worker.part import Part
 from streamq.worker.pauses import Pauses
@@ -278,8 +279,11 @@ class Settler:
             self._note_refused([letter.address], "burial")
 
     def _note_refused(self, addresses: list[str], what: str) -> None:
-        for address in addresses:
-            _log.warning("%s: lease lost, %s refused: another worker has the task, or it was cancelled", address, what)
+        tell_of(
+            addresses,
+            f"lease lost, {what} refused: another worker has the task, or it was cancelled",
+            f"leases lost, each {what} refused: other workers have the tasks, or they were cancelled",
+        )
 
     def _repeat(self, call: Callable[[], T]) -> tuple[T, bool]:
         """Calls until the server is there; says whether an earlier call may have been executed."""

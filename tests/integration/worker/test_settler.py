@@ -82,6 +82,23 @@ def test_a_task_that_came_back_while_it_was_handed_back_keeps_its_new_run(shop: 
     assert shop.settled().finished_total == 1
 
 
+def test_results_that_are_refused_together_are_told_in_one_line(
+    shop: Workshop, process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of a worker that was stopped for long, while others took over what it ran."""
+    shop.send_numbered("work", [1, 2, 3])
+    runs = [process.take() for _ in range(3)]
+    shop.run.reap(CONSUMER, "silent")
+    for run in runs:
+        process.settler.ended(run)
+    process.settler.start()
+    process.settler.stop()
+    assert shop.stats.fenced_total == 3
+    [line] = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    said = "3 tasks: leases lost, each result refused: other workers have the tasks, or they were cancelled: "
+    assert line == said + ", ".join(run.address for run in runs)
+
+
 def test_of_two_runs_of_a_task_the_old_one_goes_alone(shop: Workshop, process: Process) -> None:
     """Refused or not, it is forgotten, and the other is held."""
     shop.send("work", {"n": 1})

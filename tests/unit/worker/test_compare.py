@@ -93,6 +93,20 @@ def test_what_the_server_does_not_know_is_lost(bench: Bench) -> None:
     assert bench.cancelled == ["d2-0"]
 
 
+def test_what_is_lost_together_is_told_in_one_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """With how many there are and the first of them; a single task has a line of its own."""
+    bench.hold("d1-0")
+    bench.told()
+    for n in range(2, 10):
+        bench.hold(f"d{n}-0")
+    bench.told()
+    alone, together = [record.getMessage() for record in caplog.records]
+    assert alone == "plain d1-0: lease lost, or cancelled; its result will be refused"
+    said, _, named = together.rpartition(": ")
+    assert said == "8 tasks: leases lost to other workers, or cancelled; their results will be refused"
+    assert named == "plain d2-0, plain d3-0, plain d4-0, plain d5-0, plain d6-0 and 3 more"
+
+
 def test_what_was_taken_after_the_question_or_has_ended_is_not_lost(bench: Bench) -> None:
     """The answer is older than the one, and the other may just have been settled."""
     asked = time.monotonic()

@@ -60,9 +60,19 @@ def test_a_queue_that_the_benchmark_does_not_know_is_an_error(folder: Path) -> N
     assert raised.value.hint.endswith("has bullmq, rq")
 
 
+def test_without_a_folder_it_is_looked_for_beside_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where most have it."""
+    assert peers.BESIDE.parent.parent == peers.ROOT.parent
+    monkeypatch.setattr(peers, "BESIDE", folder)
+    assert find(None, "rq").script == folder / "bench.py"
+
+
 @pytest.mark.parametrize("folder", [None, Path("/nowhere")])
-def test_a_benchmark_of_other_queues_that_is_not_there_is_an_error_with_a_hint(folder: Path | None) -> None:
+def test_a_benchmark_of_other_queues_that_is_not_there_is_an_error_with_a_hint(
+    folder: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It says which option names it."""
+    monkeypatch.setattr(peers, "BESIDE", Path("/nowhere"))
     with pytest.raises(BenchError) as raised:
         find(folder, "rq")
     assert "--peers-dir" in raised.value.hint

@@ -4,7 +4,7 @@ scripts/bench                                every row of the table, five rounds
 scripts/bench sync bulk --quick              these rows, small and in two rounds: to see that it works, not to be quoted
 scripts/bench --json F --chart F --markdown docs/performance.md
 scripts/bench --from F --markdown docs/performance.md --chart F       the same from a file, measuring nothing
-scripts/bench --peers arq,celery --peers-dir DIR                      other queues beside, by a benchmark that lies in DIR
+scripts/bench --peers arq,celery [--peers-dir DIR]                    other queues beside, by a benchmark that lies in DIR
 scripts/bench --against REV [ROW…]           has a change cost more than 10%? Exit status 1 where it has
 scripts/bench profile                        where the time of an empty task goes
 
@@ -74,7 +74,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw FILE.png and FILE.svg")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="fill the marked sections of a document")
     parser.add_argument("--peers", metavar="NAMES", help="other queues to run beside, with commas; streamq comes by itself")
-    parser.add_argument("--peers-dir", type=Path, metavar="DIR", help="the benchmark that knows them: DIR/bench.py")
+    parser.add_argument(
+        "--peers-dir", type=Path, metavar="DIR", help="where the benchmark that knows them is (default ../shared/peers)"
+    )
     home = f"where it keeps their environments (default {peers.HOME})"
     parser.add_argument("--peers-home", type=Path, metavar="DIR", default=peers.HOME, help=home)
     parser.add_argument("--peers-options", default="", metavar="TEXT", help="passed to it, such as '--tasks 60000'")

@@ -22,6 +22,8 @@ from scripts.lib.bench.worker import ROOT
 ADAPTER = ROOT / "scripts" / "peers" / "streamq_.py"
 #: Where the benchmark keeps the environments of the queues.
 HOME = Path("~/.cache/queue-peers")
+#: Where it is looked for: beside the project.
+BESIDE = ROOT.parent / "shared" / "peers"
 
 
 class Benchmark(NamedTuple):
@@ -44,7 +46,7 @@ def find(folder: Path | None, names: str, home: Path, extra: list[str]) -> Bench
     """The benchmark in a folder, its queues looked for.
 
     Args:
-        folder: where it is.
+        folder: where it is; None: `BESIDE`, where that is there.
         names: of queues, with commas; ours, which is always measured, may be among them.
         home: where it keeps the environments of the queues.
         extra: further options of it.
@@ -52,14 +54,14 @@ def find(folder: Path | None, names: str, home: Path, extra: list[str]) -> Bench
     Raises:
         BenchError: it is not there, or does not know a queue.
     """
-    script = None if folder is None else folder / "bench.py"
-    if script is None or not script.is_file():
-        what = "--peers needs --peers-dir" if script is None else f"there is no benchmark of other queues: {script}"
+    script = (folder or BESIDE) / "bench.py"
+    if not script.is_file():
+        what = f"there is no benchmark of other queues: {script}" + (" (no --peers-dir is given)" if folder is None else "")
         raise BenchError(what, hint="name the folder that holds the benchmark's bench.py and its adapters: --peers-dir DIR")
     known = {file.stem.removesuffix("_") for file in (script.parent / "adapters").glob("*") if file.suffix in {".py", ".mjs"}}
     wanted = [name for name in dict.fromkeys(map(str.strip, names.split(","))) if name not in {"", installed.OURS}]
     if unknown := [name for name in wanted if name not in known]:
-        raise BenchError(f"--peers: no such queue: {', '.join(unknown)}", hint=f"{folder} has {', '.join(sorted(known))}")
+        raise BenchError(f"--peers: no such queue: {', '.join(unknown)}", hint=f"{script.parent} has {', '.join(sorted(known))}")
     return Benchmark(script, wanted, home.expanduser(), extra)
 
 

@@ -5,7 +5,7 @@ Used by `definition.py` for what a task's decorator takes, and by `prepared.py` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from streamq.errors import UsageError
 from streamq.units import seconds
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
     Duration = float | str | timedelta
 
+#: Words of Celery, RQ, arq, Dramatiq and taskiq -> the options that do it here, the nearest first.
+_ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("max_retries", "retries", "retry", "num_retries", "retry_count"), ("retries", "max_deliveries")),
+    **dict.fromkeys(("max_tries", "max_attempts", "attempts"), ("max_deliveries",)),
+    **dict.fromkeys(("countdown", "defer_by", "delay_seconds"), ("delay",)),
+    **dict.fromkeys(("eta", "defer_until", "run_at", "schedule"), ("at",)),
+    **dict.fromkeys(("ttl", "max_age", "expire", "expires_in"), ("expires",)),
+    **dict.fromkeys(("time_limit", "soft_time_limit", "job_timeout", "task_timeout"), ("timeout",)),
+    **dict.fromkeys(("job_id", "task_id", "unique_key"), ("unique",)),
+    **dict.fromkeys(("retry_backoff", "min_backoff", "max_backoff", "retry_delay", "default_retry_delay"), ("backoff",)),
+    **dict.fromkeys(("autoretry_for", "retry_when", "retry_for"), ("retry_on",)),
+    "task_name": ("name",),
+}
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -29,8 +42,22 @@ def only(given: Mapping[str, object], known: Collection[str]) -> None:
     Raises:
         UsageError: there is one.
     """
-    if unknown := ", ".join(sorted(given.keys() - known)):
-        raise UsageError(f"a task has no option {unknown}", hint=f"Its options are: {', '.join(known)}.")
+    if unknown := sorted(given.keys() - known):
+        meant = " ".join(filter(None, (_meant(word, known) for word in unknown)))
+        hint = f"{meant} Its options are: {', '.join(known)}.".lstrip()
+        raise UsageError(f"a task has no option {', '.join(unknown)}", hint=hint)
+
+
+def _meant(word: str, known: Collection[str]) -> str:
+    """Which option does what a word stands for elsewhere, or which one it may be, misspelt."""
+    for option in _ELSEWHERE.get(word.lstrip("_"), ()):
+        if option in known:
+            counted = " (the first try counts: 5 retries are 6 deliveries)" if option == "max_deliveries" else ""
+            return f"For {word} there is {option}{counted}."
+    import difflib
+
+    close = difflib.get_close_matches(word, known, 1)
+    return f"Did you mean {close[0]}?" if close else ""
 
 
 def timeout_ms(timeout: Duration | None) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -109,3 +109,42 @@ def test_what_is_no_queue_and_no_path() -> None:
     refusals(
         lambda file: App("q", config=file), [each for each in ANYTHING if not isinstance(each, str)], "config: expected a path"
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("retries", "For retries there is max_deliveries (the first try counts: 5 retries are 6 deliveries)."),
+        ("max_tries", "For max_tries there is max_deliveries (the first try counts: 5 retries are 6 deliveries)."),
+        ("countdown", "For countdown there is delay."),
+        ("_defer_until", "For _defer_until there is at."),
+        ("eta", "For eta there is at."),
+        ("ttl", "For ttl there is expires."),
+        ("job_id", "For job_id there is unique."),
+        ("prioritty", "Did you mean priority?"),
+        ("colour", "Its options are: "),
+    ],
+)
+def test_an_unknown_option_of_a_sending_is_answered_with_ours(app: App, word: str, hint: str) -> None:
+    """By the word that other queues have for it, or the nearest one."""
+    with pytest.raises(UsageError, match=f"a task has no option {word}") as raised:
+        cast("Any", app.task(print_nothing)).options(**{word: 5})
+    assert raised.value.hint is not None
+    assert raised.value.hint.startswith(hint)
+    assert "Its options are: priority, " in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [("max_retries", "retries"), ("time_limit", "timeout"), ("autoretry_for", "retry_on"), ("min_backoff", "backoff")],
+)
+def test_an_unknown_option_of_a_decorator_is_answered_with_ours(app: App, word: str, option: str) -> None:
+    """A decorator has retries of its own, so nothing has to be counted anew."""
+    with pytest.raises(UsageError, match=f"a task has no option {word}") as raised:
+        cast("Any", app).task(**{word: 5})(print_nothing)
+    assert raised.value.hint is not None
+    assert raised.value.hint.startswith(f"For {word} there is {option}.")
+
+
+def print_nothing() -> None:
+    """A handler."""

@@ -62,7 +62,7 @@ def test_a_queue_that_the_benchmark_does_not_know_is_an_error(folder: Path) -> N
 
 def test_without_a_folder_it_is_looked_for_beside_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where most have it."""
-    assert peers.BESIDE.parent.parent == peers.ROOT.parent
+    assert Path(peers.__file__).parents[4] / "shared" / "peers" == peers.BESIDE
     monkeypatch.setattr(peers, "BESIDE", folder)
     assert find(None, "rq").script == folder / "bench.py"
 

@@ -244,10 +244,6 @@ class Transitions:
         """Hands stuck runs on (address, consumer, count of each); returns the addresses of those that still stood so."""
         return [address.decode() for address in self.run("claim", why, *(value for run in runs for value in run))]
 
-    def leave(self, consumer: str) -> bool:
-        """Takes a consumer that holds nothing off the group and the fleet; False: something of it is pending."""
-        return bool(self.run("leave", consumer) == b"ok")
-
     # By order of a person
 
     def revive(self, task_id: str) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def _fail(run: Transitions, parked: int, dead: int, task: str) -> None:
             task=task,
         )
         run.bury(consumer, "filler", lost)
-    run.leave(consumer)
+    run.reap(consumer, "filled")
 
 
 def _taken(run: Transitions, consumer: str, most: int) -> Iterator[Handed]:

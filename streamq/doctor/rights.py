@@ -109,7 +109,7 @@ NICE: Final = frozenset(
 
 #: The scripts that a worker runs, and what it sends beside them.
 _WORKER: Final = (
-    *("admit", "beat", "bury", "leave", "open", "park", "quarantine", "reap", "remains", "renew", "settle", "sweep", "take"),
+    *("admit", "beat", "bury", "open", "park", "quarantine", "reap", "remains", "renew", "settle", "sweep", "take"),
 )
 _BESIDE: Final = frozenset(("EVAL", "EVALSHA", "EXISTS", "HGETALL", "INFO", "SADD", "SISMEMBER", "TIME"))
 

@@ -51,7 +51,6 @@ CALLS: dict[str, Callable[[Bench], object]] = {
     "claim": lambda bench: bench.run.claim("why", [(bench.held().address, "w1-a", 1)]),
     "discard": lambda bench: bench.run.discard("d1-1"),
     "hasten": lambda bench: bench.run.hasten(bench.send("d;+9000;;")[0]),
-    "leave": lambda bench: bench.run.leave("w1-a"),
     "locate": lambda bench: bench.run.locate(bench.send("d")[0]),
     "mend": lambda bench: bench.run.mend("orphaned-entries", bench.send("d")),
     "open": lambda bench: bench.run.open(),

@@ -143,7 +143,7 @@ def test_a_person_can_empty_the_queue(bench: Bench) -> None:
         assert bench.run.discard(dead.address)
         assert bench.run.pause(paused=True)
         assert bench.run.pause(paused=False)
-        assert bench.run.leave("w1-a")
+        assert not bench.run.reap("w1-a", "gone").left
     assert other
     assert not [name for name in bench.state if name.split()[0] in {"default", "dead", "retry:default", "attempts"}]
 

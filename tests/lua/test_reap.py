@@ -151,18 +151,18 @@ def test_claim_hands_on_only_what_still_stands_so(bench: Bench) -> None:
     assert bench.state["stats failed"] == 1
 
 
-def test_leave_never_throws_pending_entries_away(bench: Bench) -> None:
+def test_to_reap_nothing_throws_no_pending_entries_away(bench: Bench) -> None:
     """XGROUP DELCONSUMER would: a consumer that holds anything, in any stream, stays."""
     bench.run.beat(1000, "run", 60_000, [("w1-a", b"{}", "")])
     for head in ("h", "d", "l", "d;+1;;"):
         bench.send(head)
         tasks = bench.take_due()
         with bench.changing() as changed:
-            assert bench.run.leave("w1-a") is False
+            assert bench.run.reap("w1-a", WHY, batch=0) == (0, 0, True)
         assert changed == {}
         bench.settle("w1-a", *tasks)
     with bench.changing() as changed:
-        assert bench.run.leave("w1-a") is True
+        assert bench.run.reap("w1-a", WHY, batch=0) == (0, 0, False)
     assert changed == {"workers w1-a": None, "fleet w1-a": None, "running w1-a": None}
     assert bench.client.xinfo_consumers(bench.keys["default"], "workers") == []
 
@@ -186,7 +186,6 @@ def test_a_right_that_is_missing_is_not_taken_for_an_empty_pending_list(bench: B
     try:
         for call in (
             lambda: blind.reap("w1-a", WHY),
-            lambda: blind.leave("w1-a"),
             lambda: blind.renew("w1-a"),
             lambda: blind.sweep(1000, 0),
         ):

@@ -82,7 +82,7 @@ class Faults(Workers):
         """A worker leaves, unless it holds anything."""
         consumer = self.worker(who)
         consumer = one_of(sorted({run.consumer for run in self.model.runs()} & {*self.awake()}) or [consumer], who)
-        left = self.run.leave(consumer)
+        left = not self.run.reap(consumer, "gone", batch=0).left
         assert left == (not self.model.runs(consumer)), f"{consumer} left: {left}, and held {self.model.runs(consumer)}"
         if left:
             self.model.fleet.expiry.pop(consumer, None)

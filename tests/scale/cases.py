@@ -37,14 +37,14 @@ def ready(bench: Bench, case: Case) -> Iterator[Call]:
     yield case(bench, consumer)
     for name in holders(bench):
         settle(bench, name, bench.run.renew(name))
-        bench.run.leave(name)
+        bench.run.reap(name, "gone")
     for name in bench.run.fleet():
-        bench.run.leave(name)
+        bench.run.reap(name, "gone")
     while task := bench.run.quarantine(consumer)[0]:
         settle(bench, consumer, [task])
     while due := bench.client.zcount(bench.keys["retry:default"], "-inf", bench.clock()):
         settle(bench, consumer, bench.run.take(consumer, due, due, "d").tasks)
-    bench.run.leave(consumer)
+    bench.run.reap(consumer, "gone")
 
 
 def holders(bench: Bench) -> list[str]:

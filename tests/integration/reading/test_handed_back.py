@@ -103,14 +103,14 @@ def test_a_task_keeps_its_own_limit_when_its_workers_have_gone(seed: Seed) -> No
 
     seed.worker("w1-a", limits={"image": 1})
     assert limit() == 1
-    seed.run.leave("w1-a")
+    seed.run.reap("w1-a", "gone")
     assert limit() == 1
     seed.worker("w2-a", limits={"image": 3})
     assert limit() == 3
     seed.worker("w3-a")
-    seed.run.leave("w2-a")
+    seed.run.reap("w2-a", "gone")
     assert limit() == 5
-    seed.run.leave("w3-a")
+    seed.run.reap("w3-a", "gone")
     assert limit() == 5
 
 
@@ -119,7 +119,7 @@ def test_pending_tells_the_limit_that_workers_have_left(seed: Seed) -> None:
     seed.worker("w1-a", limits={"image": 2})
     task = seed.held("w1-a")
     seed.park("w1-a", task, delay_ms=60_000)
-    seed.run.leave("w1-a")
+    seed.run.reap("w1-a", "gone")
     [shown] = pending.read(seed.run, VIEW).tasks
     assert (shown.deliveries, shown.max_deliveries) == (1, 2)
 
@@ -128,5 +128,5 @@ def test_a_card_that_is_none_harms_nobody(seed: Seed) -> None:
     """Whoever has beaten with it leaves as others do."""
     for card in (b"", b"[]", b"{", b'{"tasks": 7}', b'{"tasks": ["image"], "limits": [1]}'):
         seed.run.beat(LEASE_MS, "run", 60_000, [("w1-a", card, "")])
-        assert seed.run.leave("w1-a")
+        assert not seed.run.reap("w1-a", "gone").left
         assert not seed.run.fleet()

@@ -268,14 +268,6 @@ def _claim(stage: Stage, n: int) -> None:
     assert (figures.running, figures.retrying, figures.reaped_total) == (0, n + 1, n + 1)
 
 
-def _leave(stage: Stage, n: int) -> None:
-    stage.shop.run.beat(1000, "run", 500, [(f"hand-{n}", b"{}", "")])
-    for door in (stage.app, stage.shop.app):
-        with _behind(door) as run:
-            run.leave(f"hand-{n}")
-    assert not stage.shop.run.fleet()
-
-
 def _mend(stage: Stage, n: int) -> None:
     task = stage.shop.send("work", {"n": n})
     for door in (stage.app, stage.shop.app):
@@ -301,7 +293,6 @@ ASKED: Final[dict[str, Callable[[Stage, int], None]]] = {
     "claim": _claim,
     "discard": _discard,
     "hasten": _hasten,
-    "leave": _leave,
     "locate": _reading(lambda run: run.locate("d1-0")),
     "mend": _mend,
     "parked": _reading(lambda run: run.run("parked", 10)),

@@ -120,12 +120,12 @@ class Transitions:
             Whether this is the answer to an earlier send of the same number, and the ids in the order sent, as ranges; an id
             behind `=` is the task that holds the unique key already. Fewer ids than tasks: the queue is full.
         """
+        script, args = self._adding
         try:
-            ids = self.link.reply()
+            ids = self.link.reply(soon=script == "add_one")
         except ReplyError as error:
             if error.code != "NOSCRIPT":
                 raise
-            script, args = self._adding
             whole = words(("EVAL", load(script).source, *self.command(script, ())[2:]))
             self.link.post(packet(joined(whole, args)))
             ids = self.link.reply()

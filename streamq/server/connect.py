@@ -8,7 +8,6 @@ caller to say (`patience.py` repeats those that may be). Senders, workers and co
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from streamq import process
 from streamq.errors import ServerUnreachable, ServerUnusable, StreamqError
 from streamq.server.dial import CERTIFICATE, dial
+from streamq.server.lookout import Lookout
 from streamq.server.reply import Forbidden, ReplyError, ReplyLost, error_of
 from streamq.server.resp import Argument, ProtocolError, Receiver, Reply, pack
 
@@ -47,6 +47,7 @@ class Link:
         self.name = "".join(c if "!" <= c <= "~" else "-" for c in name or "streamq")
         self._socket: socket.socket
         self._receiver: Receiver
+        self._lookout: Lookout
         self._limit = timeout
         self._used = 0.0
         #: How many replies are under way.
@@ -74,12 +75,17 @@ class Link:
         """
         self._send(packet, count, self.timeout)
 
-    def reply(self) -> Reply:
+    def reply(self, *, soon: bool = False) -> Reply:
         """Return the reply to the command that was posted.
+
+        Args:
+            soon: it may well be there in less time than it takes to fall asleep and to be woken.
 
         Raises:
             StreamqError: as `call`.
         """
+        if soon and self._pid == process.pid:
+            self._lookout.wait()
         [reply] = self.replies()
         if isinstance(reply, Exception):
             raise reply
@@ -148,7 +154,7 @@ class Link:
             self._close is None
             or self.due  # somebody did not wait for a reply, which nobody must take for his own
             or self._pid != process.pid
-            or (time.monotonic() - self._used > _IDLE and self._was_closed())
+            or (time.monotonic() - self._used > _IDLE and self._lookout.anything())  # its end: nothing is due
         ):
             self._open()
         self._put(packet, count, limit)
@@ -195,12 +201,6 @@ class Link:
             ) from error
         raise error
 
-    def _was_closed(self) -> bool:
-        """Whether the server has closed a connection that is not in use: nothing is due, so anything to read is its end."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
-
     def _open(self) -> None:
         self.close()
         url = self.endpoint.resolve()
@@ -209,6 +209,7 @@ class Link:
         self._socket.settimeout(None)
         self._wait_for(self.timeout)
         self._receiver = Receiver(self._socket, error_of)
+        self._lookout = Lookout(self._socket)
         try:
             self._greet(login)
         except BaseException:

@@ -72,6 +72,7 @@ _FORMS: Final = {
     "XREAD": "STREAMS $ 0",
     "XREADGROUP": f"GROUP {GROUP} c STREAMS $ >",
     "XREVRANGE": "$ + -",
+    "XTRIM": "$ MAXLEN 1",
     "ZADD": "$ 0 m",
     "ZCARD": "$",
     "ZCOUNT": "$ 0 1",

@@ -7,6 +7,7 @@
 -- @include address
 -- @include clock
 -- @include fence
+-- @include forget
 -- @include refused
 -- @include minutes
 -- @include ended
@@ -55,7 +56,7 @@ for letter, of in pairs(by_letter) do
   end
   if #entries > 0 then
     redis.call('XACK', stream, GROUP, unpack(entries))
-    redis.call('XDEL', stream, unpack(entries))
+    forget(letter, entries)
     if redis.call('EXISTS', K.attempts) == 1 then
       for i, id in ipairs(entries) do entries[i] = letter .. id end
       redis.call('HDEL', K.attempts, unpack(entries))

@@ -31,8 +31,14 @@ QUIET = 3
 #: A producer's lane is forgotten after so many: an hour.
 LANE = 60
 
+#: A text of a script, keys as `K['name']`, and what stands there instead.
+Edit = tuple[str, str]
+
 #: All scripts by name.
 SCRIPTS = sorted(path.name[:-4] for path in (resources.files("streamq") / "lua").iterdir() if path.name.endswith(".lua"))
+
+#: Made always: groups are small here, and shall be removed in both ways.
+_ALWAYS: tuple[Edit, ...] = (("local TRIM_FROM = 16", "local TRIM_FROM = 1"),)
 
 _CLOCK = "return t[1] * 1000 + math.floor(t[2] / 1000)"
 _ADVANCE = """
@@ -47,9 +53,6 @@ end
 """
 
 _KEY = re.compile(r"\bK\['([\w:]+)'\]")
-
-#: A text of a script, keys as `K['name']`, and what stands there instead.
-Edit = tuple[str, str]
 
 
 def loader(edits: Sequence[Edit] = ()) -> tuple[Callable[[str], Script], set[str]]:
@@ -67,9 +70,9 @@ def loader(edits: Sequence[Edit] = ()) -> tuple[Callable[[str], Script], set[str
     def altered(name: str) -> Script:
         script = load(name)
         source, keys = script.source, script.keys
-        for old, new in edits:
+        for old, new in (*_ALWAYS, *edits):
             text = _numbered(old, keys)
-            if text in source:
+            if text in source and (old, new) in edits:
                 found.add(old)
             source = source.replace(text, _numbered(new, keys))
         if _CLOCK in source and name != "locate":  # which only tells what time it is

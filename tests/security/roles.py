@@ -54,6 +54,17 @@ def commands_of(rules: Iterable[str]) -> list[str]:
     return [rule.removeprefix("+") for rule in rules if rule.startswith("+")]
 
 
+QUICK = """
+from streamq import App
+
+app = App()
+
+@app.task
+def quick(n: int) -> None:
+    pass
+"""
+
+
 class People:
     """Users of one server, each running the program with rights of its own, in a folder and on a queue of their own.
 
@@ -71,6 +82,7 @@ class People:
         program.folder.mkdir(exist_ok=True)
         program.environment |= {"STREAMQ_QUEUE": queue}
         shutil.copy(JOBS, program.folder / "jobs.py")
+        (program.folder / "quick.py").write_text(QUICK)
         worker = {"backoff": {"base": "1ms", "cap": "1ms"}, "lease": "1s", "unknown": "0s", "patience": "0s"}
         config = {"worker": worker, "server": {"wait": "0s"}, "log": {"level": "warning"}}
         (program.folder / "config.yaml").write_text(json.dumps(config))
@@ -138,8 +150,18 @@ class People:
         if not is_running:
             return [Ended(status or -9, "", log.read_text())]
         drained = self.run(name, "consume", "--processes", "2", *options, "--drain")
-        fresh = self.run(name, "consume", "--drain", "--processes", "1", STREAMQ_QUEUE=f"new-{time.monotonic_ns()}")
+        new = f"new-{time.monotonic_ns()}"
+        self._fill(new)
+        quick = ("--tasks", "quick", "--prefetch", "500")  # measured, some might be handed back, and stand among the others
+        fresh = self.run(name, "consume", "--drain", "--processes", "1", *quick, STREAMQ_QUEUE=new)
         return [drained, fresh, self._sweep(name)]
+
+    def _fill(self, queue: str) -> None:
+        """Many quick tasks by somebody else: so many of them end at a time that they are not deleted one by one."""
+        pipeline = self.admin.pipeline(transaction=False)
+        for n in range(5000):
+            pipeline.xadd(f"streamq:{{{queue}}}:default", {"task": "quick", "args": json.dumps({"n": n})})
+        pipeline.execute()
 
     def _sweep(self, name: str) -> Ended:
         """Work for so long that what others may have left is looked for, where nobody did yet; end when asked to."""

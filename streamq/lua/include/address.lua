@@ -9,6 +9,15 @@ local function split(address)
   return STREAM[letter], address:sub(2), letter
 end
 
+-- Whether an entry id is as old as another or older. Of the same form, as nearly all are, they sort as texts.
+local function at_or_below(entry, mark)
+  if #entry == #mark and entry:find('-', 1, true) == mark:find('-', 1, true) then return entry <= mark end
+  local a, b = entry:match('(%d+)-(%d+)')
+  local c, d = mark:match('(%d+)-(%d+)')
+  a, b, c, d = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+  return a < c or a == c and b <= d
+end
+
 local function field(entry, name)
   for i = 1, #entry, 2 do
     if entry[i] == name then return entry[i + 1] end

@@ -23,13 +23,6 @@ local function ensure_group(letter)
   return true
 end
 
-local function at_or_below(entry, mark)
-  local a, b = entry:match('(%d+)-(%d+)')
-  local c, d = mark:match('(%d+)-(%d+)')
-  a, b, c, d = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
-  return a < c or a == c and b <= d
-end
-
 local function marks_standing()
   local reply = redis.call('HMGET', K.control, 'h', 'd', 'l', 's', 'paused')
   return {h = reply[1], d = reply[2], l = reply[3], s = reply[4]}, reply[5]

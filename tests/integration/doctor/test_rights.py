@@ -108,7 +108,7 @@ def test_a_worker_of_the_smallest_rights_is_no_fault(owner: Link, tmp_path: Path
     url = user(owner, *granted(sorted(of_worker())), "+multi", "+discard")
     found = run_doctor(tmp_path, "--url", url)
     assert (found.status, found.level("rights")) == (0, "note")
-    assert {"XINFO GROUPS", "ZSCAN"} < set(found.findings["rights"]["subjects"])
+    assert {"XINFO STREAM", "ZSCAN"} < set(found.findings["rights"]["subjects"])
     assert "may work on the queue" in found.findings["rights"]["what"]
     assert "orphaned-entries" not in found.findings
 

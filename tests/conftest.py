@@ -62,6 +62,11 @@ def wait_until(predicate: Callable[[], T], description: str | Callable[[], str],
     return seen
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one test more at a time than there are processors: half of their time is waiting."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long`: the tests that have a size run at full size, for minutes instead of seconds. `--figures`: what they measured."""
     parser.addoption("--long", action="store_true", help="run the tests that have a size at full size")

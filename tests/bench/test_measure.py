@@ -216,7 +216,7 @@ def test_the_command_keeps_what_it_measured_and_shows_it_again(tmp_path: Path) -
         (["--from", "nowhere.json"], "holds no results"),
         (["--from", "f", "sync"], "measures nothing"),
         (["single", "--server", "/bin/true"], "no Redis or Valkey"),
-        (["--peers", "rq"], "--peers needs --peers-dir"),
+        (["--peers", "rq", "--peers-dir", "nowhere"], "there is no benchmark of other queues"),
         (["--peers-dir", "."], "say which queues"),
         (["--against", "HEAD", "depth"], "cannot be measured --against"),
     ],

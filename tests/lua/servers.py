@@ -30,8 +30,8 @@ def throwaway(*options: str) -> Iterator[Server]:
     """A server in a folder of its own, as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="sq") as folder:
         server = Server(Path(folder), *options)
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             server.kill()

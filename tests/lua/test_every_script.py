@@ -82,8 +82,11 @@ def cluster() -> Iterator[Server]:
 
 
 def _free_port() -> int:
-    """A port that nobody listens at, nor at the one 10000 above: Redis 7.0 makes no cluster without the two."""
-    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+    """A port that nobody listens at, nor at the one 10000 above: Redis 7.0 makes no cluster without the two.
+
+    Both lie below those that the kernel gives to connections.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 22_700), 100):
         with socket.socket() as own, socket.socket() as bus:
             if own.connect_ex(("127.0.0.1", port)) and bus.connect_ex(("127.0.0.1", port + 10_000)):
                 return port

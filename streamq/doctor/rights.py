@@ -108,6 +108,9 @@ NICE: Final = frozenset(
 )
 
 
+#: What `doctor` needs beside the rights of those who may do everything with a queue: to try rights, and to look it over.
+OF_DOCTOR: Final = "+multi +discard +xinfo|consumers +zscan"
+
 #: The scripts that a worker runs, and what it sends beside them.
 _WORKER: Final = (
     *("admit", "beat", "bury", "open", "park", "quarantine", "reap", "remains", "renew", "settle", "sweep", "take"),
@@ -180,7 +183,8 @@ def _rights(link: Link, keys: Keys) -> Finding:
         denied = _queued(link, commands, keys)
     if denied is None:
         what = "whether the user may do all that a queue needs cannot be tried"
-        return finding("rights", "note", what, "allow the user of the URL MULTI and DISCARD, or ACL|DRYRUN")
+        mend = f"ACL SETUSER {name or 'NAME'} {OF_DOCTOR}, beside the rights of `everything` in docs/security.md"
+        return finding("rights", "note", what, mend)
     who = f"user {name}" if name else "the user of the URL"
     if denied:
         works = of_worker().isdisjoint(denied)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from streamq.doctor.rights import OF_DOCTOR
 from tests.cli.conftest import Ended, Program
 from tests.security.conftest import Serve
 from tests.security.roles import People, commands_of, documented
@@ -134,6 +135,19 @@ def _tried(people: People, name: str, command: str) -> bool:
         if command in people.refused():
             return True  # and nobody complained: a script took it for something else, or what was left undone shows later
     return False
+
+
+def test_the_doctor_says_what_it_needs_itself(people: People) -> None:
+    """It looks over what a user with these rights may do, and names them to one who has not got them."""
+    ended = people.run("everything", "doctor", "--json")
+    rights = next(each for each in json.loads(ended.out)["findings"] if each["id"] == "rights")
+    assert ended.status == 1
+    assert OF_DOCTOR in rights["mend"]
+    assert OF_DOCTOR in (Path(__file__).parents[2] / "docs/security.md").read_text(encoding="utf-8")
+    people.user("everything", [*RULES["everything"], *OF_DOCTOR.split()])
+    ended = people.run("everything", "doctor", "--json")
+    assert ended.err == ""
+    assert next(each["level"] for each in json.loads(ended.out)["findings"] if each["id"] == "rights") == "ok"
 
 
 def test_nobody_may_touch_anything_else(people: People) -> None:

@@ -96,7 +96,7 @@ def test_no_command_tells_a_password(streamq: Program, serve: Serve, state: str)
             "wrong": f"redis://nobody:{SECRETS[0]}@127.0.0.1:{port}",
             "away": f"redis://user:{SECRETS[0]}@127.0.0.1:{port}",
             "unreadable": f"redis://user:{SECRETS[0]}/{SECRETS[1]}@127.0.0.1:6379",
-            "parameter": f"redis://127.0.0.1:{port}?password={SECRETS[1]}&colour=blue",
+            "parameter": f"redis://127.0.0.1:{port}?password={SECRETS[1]}&pasword={SECRETS[1]}",
             "scheme": f"user:{SECRETS[0]}@127.0.0.1:6379",
             "alone": SECRETS[0],
             "misplaced": f"redis://127.0.0.1:{SECRETS[0]}/{SECRETS[1]}?{SECRETS[1]}#{SECRETS[1]}",

@@ -292,6 +292,12 @@ def test_no_password_is_shown(password: str) -> None:
         "redis://host:6379?geheim",
         "redis://host:6379?db=1&geheim",
         "redis://host:6379?auth=geheim",
+        "redis://host:6379?pasword=geheim",
+        "redis://host:6379/0?db=geheim",
+        "redis://host:6379?db=1&foo=geheim",
+        "rediss://host?socket_timeout=geheim&ssl_ca_certs=a.pem",
+        "unix:///run/s.sock?foo=geheim&db=2",
+        "postgresql://host/db?sslmode=require&pasword=geheim",
         "redis://host:6379/0#geheim",
         "unix:///run/s.sock#geheim",
     ],
@@ -299,6 +305,12 @@ def test_no_password_is_shown(password: str) -> None:
 def test_a_password_in_the_wrong_place_is_hidden(address: str) -> None:
     """Where a port, a database or a parameter should stand, and there is none."""
     assert mask(address) == address.replace("geheim", "***").replace(":x@", ":***@")
+
+
+def test_a_parameter_with_an_at_in_it_is_hidden() -> None:
+    """What stands behind the @ could be a host, or the end of a password."""
+    assert mask("redis://host:6379?pasword=ge@heim") == "redis://***"
+    assert "heim" not in mask("redis://host?ssl_ca_certs=a.pem?pasword=geheim") + mask("redis://host?ssl_ca_certs=a;b=geheim")
 
 
 @pytest.mark.parametrize(
@@ -319,8 +331,8 @@ def test_what_is_no_address_is_not_shown(given: str, shown: str) -> None:
 
 def test_a_password_in_the_middle_of_a_text_is_hidden() -> None:
     """Others than streamq write errors and tracebacks; what stands around the address stays."""
-    text = "File 'a.py', line 2\n  connect('redis://u:geheim@h:1/0') and mail a@b; <postgresql://x:geheim@h/db?a=1>"
-    shown = "File 'a.py', line 2\n  connect('redis://u:***@h:1/0') and mail a@b; <postgresql://x:***@h/db?a=1>"
+    text = "File 'a.py', line 2\n  connect('redis://u:geheim@h:1/0') and mail a@b; <postgresql://x:geheim@h/db?port=1>"
+    shown = "File 'a.py', line 2\n  connect('redis://u:***@h:1/0') and mail a@b; <postgresql://x:***@h/db?port=1>"
     assert scrub(text) == shown
 
 
@@ -339,6 +351,14 @@ def test_what_is_no_password_is_shown() -> None:
     assert mask("redis://user:geheim@host:6379/0?db=1") == "redis://user:***@host:6379/0?db=1"
     assert mask("redis://host:6379/0") == "redis://host:6379/0"
     assert mask("rediss://[::1]:6379/0?ssl_ca_certs=a.pem") == "rediss://[::1]:6379/0?ssl_ca_certs=a.pem"
+    for shown in (
+        "redis://host/1?db=2&socket_timeout=0.5&health_check_interval=30&protocol=3&decode_responses=True",
+        "rediss://host?ssl_cert_reqs=none&ssl_certfile=/etc/a.pem&ssl_keyfile=/etc/a.key",
+        "postgresql://user@/db?host=/run/pg&sslmode=verify-full&sslrootcert=/etc/ca.pem&connect_timeout=3",
+    ):
+        assert mask(shown) == shown
+    assert scrub("cannot reach redis://host?db=1: refused") == "cannot reach redis://host?db=1: refused"
+    assert mask("https://host/page?n=geheim") == "https://host/page?n=geheim"
     assert mask("redis://:geheim@host:6379") == "redis://:***@host:6379"
     assert scrub("redis://host:6379: refused (redis://host:6379/0), redis://host.") == (
         "redis://host:6379: refused (redis://host:6379/0), redis://host."

@@ -148,7 +148,7 @@ def test_a_url_that_makes_no_sense_is_refused_before_anything_is_tried(url: str,
 
 def test_an_unknown_parameter_of_a_url_is_a_usage_error() -> None:
     """What redis-py does not know would otherwise be a TypeError of its own."""
-    with pytest.raises(UsageError, match=r"^the server's URL redis://localhost\?colour=blue has a parameter that there is not$"):
+    with pytest.raises(UsageError, match=r"^the server's URL redis://localhost\?colour=\*\*\* has a parameter that there is not"):
         Link(Endpoint("redis://localhost?colour=blue")).call("PING")
 
 

@@ -50,6 +50,8 @@ def start(state: State) -> None:
 def stop(state: State) -> None:
     """Stop the embedded server; it writes what it holds to the disk first.
 
+    Where it cannot write (a full disk) it is not stopped, since what it accepted last would be lost: make room, then stop it.
+
     Workers that run wait for it and do not start it again. The next command that needs it does, as does `streamq server start`.
     """
     data = _embedded(state, "stop")

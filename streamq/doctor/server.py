@@ -123,7 +123,8 @@ def _persistence(told: Told) -> Finding:
         told["rdb_last_bgsave_status"] == "err" and told["stop-writes-on-bgsave-error"] != "no" and told["save"]
     )
     if told["aof_last_write_status"] == "err":
-        what, mend = "the append-only file cannot be written: the server refuses all writes", _DISK
+        what = "the append-only file cannot be written: the server refuses writes, what it accepted last is in memory alone"
+        mend = "do not stop the server, that would be lost; free space on its disk: it writes by itself within a second"
     elif snapshots_stop_writes:
         what, mend = "the last snapshot failed: the server refuses all writes until one succeeds", _DISK
     elif told["aof_last_bgrewrite_status"] == "err":

@@ -23,6 +23,7 @@ from streamq.errors import ServerError, ServerUnreachable, ServerUnusable
 from streamq.server.directory import PAUSE, DataDirectory
 from streamq.server.reply import error_of
 from streamq.server.resp import Receiver, pack
+from streamq.server.unwritten import PERSISTENCE, check_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,7 @@ def ensure(data: Path, durability: Durability = "everysec", *, wait: float = 60.
     Raises:
         ServerUnusable: the directory, or every server binary, cannot be used, or the server died while it started.
         ServerUnreachable: it does not answer in time, it may not be started, or it was stopped on purpose.
+        CannotPersist: it runs with less than `always`, cannot write to its disk, and would lose something by the change.
     """
     home = DataDirectory(data)
     path = home.socket()
@@ -230,8 +232,9 @@ def stop(data: Path, *, wait: float = 60.0) -> bool:
         Whether one was running.
 
     Raises:
+        CannotPersist: it cannot write to its disk; what it accepted last would be lost, and it runs on.
         ServerUnreachable: it does not answer, or has not ended in time.
-        ServerUnusable: it refuses to end (its append-only file cannot be written), or the directory is another's.
+        ServerUnusable: it refuses to end, or the directory is another's.
     """
     home = DataDirectory(data)
     if not home.check_owner():
@@ -261,7 +264,10 @@ def _shut_down(home: DataDirectory, wait: float) -> Exception | None:
     """Tell a server to end; that it hangs up is its answer, any other a refusal."""
     refusal: Exception | None
     try:
-        [refusal] = ask(home.socket(), ("SHUTDOWN",), timeout=wait)
+        [refusal] = [info] = ask(home.socket(), PERSISTENCE, timeout=wait)
+        if isinstance(info, bytes):  # else it has ended, or refuses even this
+            check_written(home.path, info, "it is not stopped", "stop it again")
+            [refusal] = ask(home.socket(), ("SHUTDOWN",), timeout=wait)
     except OSError as error:
         raise ServerUnreachable(f"the server in {home.path} does not answer: {error}") from error
     return refusal
@@ -293,8 +299,11 @@ def status(data: Path) -> Status:
 
 
 def set_durability(data: Path, durability: Durability) -> None:
-    """Have a running server sync its append-only file as asked."""
-    reply = _question(DataDirectory(data), ("CONFIG", "SET", "appendfsync", durability))[0]
+    """Have a running server sync its append-only file as asked; one that cannot write would end at once with `always`."""
+    home = DataDirectory(data)
+    if durability == "always" and isinstance(info := _question(home, PERSISTENCE)[0], bytes):
+        check_written(home.path, info, "it is not set to durability always, which would end it", "try again")
+    reply = _question(home, ("CONFIG", "SET", "appendfsync", durability))[0]
     if reply != b"OK":
         passing = isinstance(error_of(str(reply)), ServerUnreachable)
         kind = ServerUnreachable if passing else ServerUnusable

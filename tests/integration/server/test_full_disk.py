@@ -147,3 +147,59 @@ def _send(shop: Workshop, number: int) -> list[str]:
         return shop.send_numbered("work", [number])
     except ServerError:
         return []
+
+
+@pytest.fixture
+def unwritten(disk: Disk) -> Iterator[Link]:
+    """A link to a server that has accepted 1000 entries and more, the last of which it cannot write; its disk is full."""
+    link = Link(Endpoint(disk.data))
+    link.batch([("XADD", "stream", "*", "number", number) for number in range(1000)])
+    disk.fill()
+    refused = False
+    while not refused:
+        try:
+            # More than one page: a file system that is full may still have room in the page that the file ends in.
+            link.call("XADD", "stream", "*", "text", os.urandom(5_000).hex())
+        except CannotPersist:
+            refused = True
+    yield link
+    link.close()
+
+
+def _written(link: Link) -> bool:
+    return b"aof_last_write_status:ok" in link.call("INFO", "persistence")
+
+
+def test_a_server_that_cannot_write_is_not_stopped(disk: Disk, unwritten: Link, shop: Workshop) -> None:
+    """What it accepted last is in memory alone: `stop` and the doctor say so; when there is room it stops and nothing is lost."""
+    accepted = unwritten.call("XLEN", "stream")
+    stopped = shop.streamq("server", "stop")
+    assert (stopped.returncode, stopped.stdout) == (3, "")
+    assert "what it accepted last is in memory alone, and would be lost: it is not stopped" in stopped.stderr
+    assert "hint: free space on the disk of its data directory" in stopped.stderr
+    examined = shop.streamq("doctor")
+    assert examined.returncode == 1
+    assert "do not stop the server, that would be lost" in " ".join(examined.stdout.split())
+    assert embedded.status(disk.data).running
+    disk.free()
+    wait_until(lambda: _written(unwritten), "the server has written")
+    unwritten.close()
+    assert embedded.stop(disk.data)
+    embedded.ensure(disk.data)
+    assert unwritten.call("XLEN", "stream") == accepted
+
+
+def test_a_server_that_cannot_write_is_not_set_to_always(disk: Disk, unwritten: Link) -> None:
+    """It would end at once; when there is room it takes the setting and has lost nothing."""
+    accepted = unwritten.call("XLEN", "stream")
+    with pytest.raises(CannotPersist, match="would be lost: it is not set to durability always"):
+        embedded.ensure(disk.data, "always")
+    assert unwritten.call("XLEN", "stream") == accepted
+    disk.free()
+    wait_until(lambda: _written(unwritten), "the server has written")
+    embedded.ensure(disk.data, "always")
+    assert embedded.status(disk.data).fsync == "always"
+    unwritten.close()
+    kill_server(disk.data)
+    embedded.ensure(disk.data)
+    assert unwritten.call("XLEN", "stream") == accepted

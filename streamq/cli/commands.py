@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from streamq.cli import INTERRUPTED, options
+from streamq.cli import INTERRUPTED, TERMINATED, options
 from streamq.cli.render import note, report, silence
 from streamq.cli.state import State
 from streamq.errors import ConfigError, StreamqError
@@ -138,7 +138,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = _invoke(list(sys.argv[1:] if arguments is None else arguments), state)
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
-        status = INTERRUPTED
+        status = _status_of(interrupt)
         for told in getattr(interrupt, "__notes__", ()):
             note(told)
     except Exception as error:  # noqa: BLE001 - the border of the program: whatever it is becomes a line and a status
@@ -146,6 +146,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if status == INTERRUPTED and sys.stderr.isatty():
         sys.stderr.write("\n")  # behind the ^C that the terminal has shown
     return status
+
+
+def _status_of(interrupt: KeyboardInterrupt) -> int:
+    from streamq.cli.interrupt import Terminated
+
+    return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
 
 
 def _invoke(arguments: list[str], state: State) -> int:

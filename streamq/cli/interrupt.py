@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of something of which it has to be told how far it came."""
+"""Ctrl-C or SIGTERM in the middle of something of which it has to be told how far it came."""
 
 from __future__ import annotations
 
@@ -19,42 +19,52 @@ T = TypeVar("T")
 PATIENCE: Final = 1.0
 
 
+#: What ends the wait, by the signal that was the first.
+_ONCE_MORE: Final = {signal.SIGINT: "Ctrl-C once more", signal.SIGTERM: "SIGTERM once more"}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where it is told like a Ctrl-C."""
+
+
 class Interrupt:
-    """While it is entered, the first Ctrl-C lets what is under way come to its end, and the second one interrupts as ever.
+    """While it is entered, the first Ctrl-C or SIGTERM lets what is under way come to its end, and the second one interrupts.
 
     Where something is read, the first one interrupts too: a source may keep its reader waiting for ever.
     """
 
     def __init__(self) -> None:
-        #: Set by a Ctrl-C: nothing more is to be begun or waited for.
+        #: Set by a signal: nothing more is to be begun or waited for.
         self.stop = threading.Event()
-        #: There was a Ctrl-C.
-        self.asked = False
+        #: The first signal; None: there was none.
+        self.asked: signal.Signals | None = None
         self._reading = False
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is signal.default_int_handler:  # else it is ignored, as below nohup, or somebody else's
-            signal.signal(signal.SIGINT, self._on_signal)
+        usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+        # A signal that is left out is ignored, as below nohup, or somebody else's.
+        self._before = {number: handler for number, handler in usual.items() if signal.getsignal(number) == handler}
+        for number in self._before:
+            signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def reading(self, source: Iterable[T]) -> Iterator[T]:
         """What a source gives.
 
         Raises:
-            KeyboardInterrupt: there was a Ctrl-C, meanwhile or before.
+            KeyboardInterrupt: there was a signal, meanwhile or before.
         """
         items = iter(source)
         while True:
             self._reading = True
             try:
-                if self.asked:
-                    raise KeyboardInterrupt
+                self.check()
                 item = next(items)
             except StopIteration:
                 return
@@ -62,13 +72,23 @@ class Interrupt:
                 self._reading = False
             yield item
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        is_first, self.asked = not self.asked, True
+    def check(self) -> None:
+        """Do nothing unless there was a signal.
+
+        Raises:
+            KeyboardInterrupt: there was; `Terminated` where the first was SIGTERM.
+        """
+        if self.asked:
+            raise Terminated if self.asked == signal.SIGTERM else KeyboardInterrupt
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        is_first = self.asked is None
+        self.asked = self.asked or signal.Signals(number)
         if self._reading or not is_first:
-            raise KeyboardInterrupt
+            self.check()
         threading.Thread(target=self._stop, daemon=True).start()  # not here: what was interrupted may hold the event's lock
 
     def _stop(self) -> None:
         self.stop.set()
-        if not self._ended.wait(PATIENCE):
-            note("waiting for the reply to what is under way; Ctrl-C once more does not")
+        if self.asked and not self._ended.wait(PATIENCE):
+            note(f"waiting for the reply to what is under way; {_ONCE_MORE[self.asked]} does not")

@@ -17,6 +17,7 @@ import time
 import tty
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from streamq.cli import TERMINATED
 from streamq.cli.render import note
 from streamq.errors import ServerUnreachable
 
@@ -32,8 +33,6 @@ T = TypeVar("T")
 
 _LEAVE: Final = {b"q", b"Q", b"\x1b", b"\x04"}
 _RESIZED: Final = b"\x00"
-#: Exit status of a process that SIGTERM ended.
-_TERMINATED: Final = 143
 
 
 def can_take_over(out: Output) -> bool:
@@ -145,4 +144,4 @@ class Terminal:
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:
     """End by way of every `finally`, so that the terminal is given back."""
-    raise SystemExit(_TERMINATED)
+    raise SystemExit(TERMINATED)

@@ -2,7 +2,7 @@
 
 Tasks go out in bulk as they are found; of those that were sent no more is kept than their ids, and these only where they are
 waited for. What was refused is told and counted, and stops nothing; nor does a reader of stdout that goes, as `head` does.
-A Ctrl-C stops it, and what is under way then is told of too: the number of tasks that were accepted is right.
+A Ctrl-C or SIGTERM stops it, and what is under way then is told of too: the number of tasks that were accepted is right.
 """
 
 from __future__ import annotations
@@ -83,8 +83,7 @@ class Sending:
                 note(error.what)
         finally:
             self._conclude()
-        if self._interrupt.asked:
-            raise KeyboardInterrupt
+        self._interrupt.check()
         self._look_for_workers()
         failed = self._follow(self._wait) if self._wait else 0
         self._out.flush()

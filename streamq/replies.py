@@ -81,7 +81,7 @@ class Held(NamedTuple):
 
 
 class Remains(NamedTuple):
-    """What keeps a queue from being drained."""
+    """What keeps a queue from being drained, and what is scheduled for later, which does not."""
 
     waiting: int
     running: int
@@ -89,6 +89,7 @@ class Remains(NamedTuple):
     #: Of the retrying, those that wait for a worker that knows their name (among the first hundred).
     unknown: int
     scheduled_due: int
+    scheduled_later: int
     paused: bool
 
 

@@ -283,8 +283,8 @@ class Transitions:
 
     def remains(self) -> Remains:
         """What keeps the queue from being drained."""
-        waiting, running, retrying, unknown, due, paused = self.run("remains")
-        return Remains(waiting, running, retrying, unknown, due, bool(paused))
+        waiting, running, retrying, unknown, due, later, paused = self.run("remains")
+        return Remains(waiting, running, retrying, unknown, due, later, bool(paused))
 
     def parked(self, most: int) -> Parked:
         """What waits to be handed out again; told by address and time are at most so many."""

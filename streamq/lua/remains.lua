@@ -1,5 +1,5 @@
--- What keeps a queue from being drained, at one instant.
--- Returns {waiting, running, retrying, unknown, scheduled_due, paused}
+-- What keeps a queue from being drained, and what does not, at one instant.
+-- Returns {waiting, running, retrying, unknown, scheduled_due, scheduled_later, paused}
 --         unknown: how many of the retrying wait for a worker that knows them (of the first hundred looked at)
 -- @include address
 -- @include clock
@@ -8,7 +8,7 @@
 -- @include parked
 
 local LOOK_AT = 100
-local now, waiting, running, retrying, unknown, due = clock(), 0, 0, 0, 0, 0
+local now, waiting, running, retrying, unknown, due, later = clock(), 0, 0, 0, 0, 0, 0
 for _, letter in ipairs(LETTERS) do
   local pending = pending_rows(STREAM[letter])[1] or 0
   running = running + pending
@@ -19,6 +19,7 @@ for _, letter in ipairs(LETTERS) do
     retrying = retrying + retry + redis.call('ZCARD', AGAIN[letter])
     waiting = waiting + redis.call('XLEN', STREAM[letter]) - pending - parked - retry
     due = due + redis.call('ZCOUNT', SCHEDULED[letter], '-inf', now)
+    later = later + redis.call('ZCOUNT', SCHEDULED[letter], '(' .. now, '+inf')
   end
 end
 
@@ -33,4 +34,4 @@ for _, zsets in ipairs({RETRY, AGAIN, SUSPECTS}) do
   end
   if looked >= LOOK_AT then break end
 end
-return {waiting, running, retrying, unknown, due, redis.call('HEXISTS', K.control, 'paused')}
+return {waiting, running, retrying, unknown, due, later, redis.call('HEXISTS', K.control, 'paused')}

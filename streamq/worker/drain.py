@@ -62,12 +62,12 @@ class Drain:
         if left.waiting or left.scheduled_due:
             return False
         if not left.retrying:
-            _log.info("drained: nothing is left to do")
+            later = f" now; {_are(left.scheduled_later)} scheduled for later" if left.scheduled_later else ""
+            _log.info("drained: nothing is left to do%s", later)
             return True
         if left.unknown < min(left.retrying, LOOKED) or not self._are_all_strange(left):
             return False
-        tasks = "1 task is" if left.retrying == 1 else f"{left.retrying} tasks are"
-        return self._give_up(f"{tasks} left that no worker knows (--tasks names the module that has them)")
+        return self._give_up(f"{_are(left.retrying)} left that no worker knows (--tasks names the module that has them)")
 
     def _are_all_strange(self, left: Remains) -> bool:
         """Whether no live worker knows any of the tasks that are parked, and nothing has changed while they were looked at."""
@@ -76,7 +76,9 @@ class Drain:
         self._looked_at_all = time.monotonic()
         scene = held.look(self._transitions, 1, self._lease_ms)
         pages = held.addresses(self._transitions)
-        return all(self._are_strange(page, scene) for page in pages) and self._transitions.remains() == left
+        if not all(self._are_strange(page, scene) for page in pages):
+            return False
+        return self._transitions.remains()._replace(scheduled_later=left.scheduled_later) == left
 
     def _are_strange(self, addresses: Sequence[str], scene: Scene) -> bool:
         """Whether some worker has not known these tasks, and none that lives does."""
@@ -92,6 +94,10 @@ class Drain:
         _log.error("not drained: %s", why)
         self.exit_status = 1
         return True
+
+
+def _are(many: int) -> str:
+    return "1 task is" if many == 1 else f"{many} tasks are"
 
 
 def _is_strange(address: str, fields: list[bytes], scene: Scene) -> bool:

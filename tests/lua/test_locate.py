@@ -71,7 +71,7 @@ def test_a_finished_and_an_unknown_task(bench: Bench) -> None:
 
 def test_what_remains(bench: Bench) -> None:
     """Each task in the one place where it is counted."""
-    assert bench.run.remains() == (0, 0, 0, 0, 0, False)
+    assert bench.run.remains() == (0, 0, 0, 0, 0, 0, False)
     suspect = bench.held()
     for _ in range(2):
         bench.run.reap("w1-a", "killed")
@@ -84,4 +84,4 @@ def test_what_remains(bench: Bench) -> None:
     bench.send("d", "l", "d;+60000;;", "h;+1;;")
     bench.pass_time(2)
     bench.run.pause(paused=True)
-    assert bench.run.remains() == (2, 1, 4, 2, 1, True)
+    assert bench.run.remains() == (2, 1, 4, 2, 1, 1, True)

@@ -163,7 +163,7 @@ def test_draining_it_ends_when_nothing_is_left(shop: Workshop) -> None:
     assert worker.process.poll() is None
     shop.open()
     assert worker.ended() == 0
-    assert "drained: nothing is left to do" in worker.log
+    assert "drained: nothing is left to do now; 1 task is scheduled for later" in worker.log
     figures = shop.checked()
     assert (figures.finished_total, figures.scheduled) == (2, 1)
     assert other.stop() == 0

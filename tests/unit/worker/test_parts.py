@@ -252,16 +252,16 @@ def test_a_backoff_of_its_own_goes_before_the_configured_one() -> None:
 @pytest.mark.parametrize(
     ("left", "over", "status"),
     [
-        (Remains(0, 0, 0, 0, 0, paused=False), True, 0),
-        (Remains(0, 0, 0, 0, 0, paused=True), True, 0),
-        (Remains(1, 0, 0, 0, 0, paused=False), False, 0),
-        (Remains(0, 0, 1, 0, 0, paused=False), False, 0),
-        (Remains(0, 0, 0, 0, 1, paused=False), False, 0),
-        (Remains(0, 0, 2, 1, 0, paused=False), False, 0),
-        (Remains(1, 0, 2, 2, 0, paused=False), False, 0),
-        (Remains(1, 0, 0, 0, 0, paused=True), True, 1),
-        (Remains(0, 0, 1, 0, 0, paused=True), True, 1),
-        (Remains(0, 0, 0, 0, 1, paused=True), True, 1),
+        (Remains(0, 0, 0, 0, 0, 0, paused=False), True, 0),
+        (Remains(0, 0, 0, 0, 0, 0, paused=True), True, 0),
+        (Remains(1, 0, 0, 0, 0, 0, paused=False), False, 0),
+        (Remains(0, 0, 1, 0, 0, 0, paused=False), False, 0),
+        (Remains(0, 0, 0, 0, 1, 0, paused=False), False, 0),
+        (Remains(0, 0, 2, 1, 0, 0, paused=False), False, 0),
+        (Remains(1, 0, 2, 2, 0, 0, paused=False), False, 0),
+        (Remains(1, 0, 0, 0, 0, 0, paused=True), True, 1),
+        (Remains(0, 0, 1, 0, 0, 0, paused=True), True, 1),
+        (Remains(0, 0, 0, 0, 1, 0, paused=True), True, 1),
     ],
 )
 def test_a_drain_is_over_when_nothing_will_change(left: Remains, over: bool, status: int) -> None:  # noqa: FBT001
@@ -270,6 +270,23 @@ def test_a_drain_is_over_when_nothing_will_change(left: Remains, over: bool, sta
         drain = Drain(Seen(left._replace(running=running)), 30.0)  # type: ignore[arg-type]
         assert drain.is_over() == (over and not running)
         assert drain.exit_status == (0 if running else status)
+
+
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        (0, "drained: nothing is left to do"),
+        (1, "drained: nothing is left to do now; 1 task is scheduled for later"),
+        (2, "drained: nothing is left to do now; 2 tasks are scheduled for later"),
+    ],
+)
+def test_a_drain_says_what_stays_scheduled(later: int, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is drained all the same."""
+    caplog.set_level("INFO", "streamq.worker")
+    drain = Drain(Seen(Remains(0, 0, 0, 0, 0, later, paused=False)), 30.0)  # type: ignore[arg-type]
+    assert drain.is_over()
+    assert drain.exit_status == 0
+    assert caplog.messages == [words]
 
 
 class Seen:
